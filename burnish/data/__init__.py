@@ -1,0 +1,1 @@
+"""Readers for every data format, mixing and inspection."""

@@ -1,0 +1,1 @@
+"""Graders: an example and a completion in, a score with its reasons out."""

@@ -1,0 +1,1 @@
+"""Model parts: load and save, tree attention, log-probs, heads, adapters."""

@@ -1,0 +1,1 @@
+"""Readers of run records, figures, and one HTML page."""

@@ -1,0 +1,1 @@
+"""Engines, caches, decoding rules and rollouts."""

@@ -1,0 +1,1 @@
+"""Stages: wiring only. One file per stage kind."""

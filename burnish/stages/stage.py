@@ -1,0 +1,86 @@
+"""The contract of a stage: typed inputs, a frozen config, an artefact.
+
+A stage is a settings class with a verb and a `run`. `burnish VERB --field value --out DIR` runs one stage into a folder;
+a recipe runs a graph of them, each artefact addressed by content. Both call `run` with the same `Work`.
+
+What an artefact folder holds, by convention:
+
+    model/            a Hugging Face directory, if the stage makes a model
+    examples.jsonl    examples in the library's own format, if the stage makes data
+    metrics.jsonl     one line per step, if the stage trains
+    scores.json       figures, if the stage measures
+    run.json          resolved config, versions, keys of inputs, state; written by the runner, never by a stage
+
+A field that names a model or data is marked `source=True`. Its value is what the user wrote (a hub name, a path, a
+file, another run's folder); in a recipe `@name` stands for the artefact of the stage of that name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a running stage is given.
+
+    Attributes:
+        out: the folder of the artefact. It may hold what a killed try left; a stage goes on from there or starts over.
+        say: prints one line for the user.
+        record: adds facts to `run.json`, such as `{"template_hash": ...}`; known before the stage ends.
+        resume: whether `out` may hold an unfinished try of the same settings.
+    """
+
+    out: Path
+    say: Callable[[str], None]
+    record: Callable[[Mapping[str, Any]], None]
+    resume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `--dry-run` shows: everything that can be found out before any work.
+
+    Attributes:
+        lines: for people.
+        facts: the same as data.
+    """
+
+    lines: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Stage(ABC):
+    """A unit of work with a frozen config.
+
+    Class attributes:
+        verb: the name on the command line and in recipes.
+        growable: fields that may be raised when an unfinished run is resumed.
+    """
+
+    verb: ClassVar[str]
+    growable: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def run(self, work: Work) -> None:
+        """Do the work into `work.out`.
+
+        Raises:
+            BurnishError: something has to be changed by the user first.
+        """
+
+    def plan(self) -> Plan:
+        """Check everything that can be checked before any work (inputs exist, columns are there, sizes fit).
+
+        Raises:
+            BurnishError: the run could not succeed.
+        """
+        return Plan()
+
+    def code(self) -> tuple[type, ...]:
+        """Classes, besides the stage's own, whose source belongs to the identity of the artefact (the objective)."""
+        return ()

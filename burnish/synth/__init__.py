@@ -1,0 +1,1 @@
+"""Synthetic data: prompts made by rule, answers repaired by code."""

@@ -1,0 +1,1 @@
+"""The trainer, optimisers, schedules, sources and checkpoints."""

@@ -279,7 +279,7 @@ def _walk(cls: type, loc: tuple[Any, ...]) -> tuple[str, type | None]:
         tags = {
             tag for option in pending for tag in (kind_of(option) if is_settings(option) else "", _tag(option)) if tag
         }
-        if pending and text in tags:
+        if text and text in tags:
             at = next((o for o in pending if is_settings(o) and text in (kind_of(o), _tag(o))), None)
             pending = []
             continue

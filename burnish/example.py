@@ -17,7 +17,6 @@ The role "text" is plain text outside of any chat template; pretraining uses it 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,9 +248,7 @@ def _completion_from(row: Any, index: int, *, file: str, line: int) -> Completio
     for name, kind in lists.items():
         items = _list(row.get(name) or [], field=f"{where}.{name}", file=file, line=line)
         if not all(isinstance(item, kind) for item in items):
-            raise BadRow(
-                file=file, line=line, field=f"{where}.{name}", found=shown(items), allowed="a list of one type"
-            )
+            raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(items), allowed="a list")
         values[name] = tuple(items) if items or name == "reasons" else None
     messages = _list(row.get("messages"), field=f"{where}.messages", file=file, line=line)
     values["messages"] = messages_from(messages, field=f"{where}.messages", file=file, line=line)
@@ -279,9 +276,9 @@ def write_jsonl(path: Path, examples: Iterable[Example]) -> int:
     beside = path.with_name(f".{path.name}.part")
     count = 0
     with beside.open("w", encoding="utf-8") as file:
-        for count, example in enumerate(examples, start=1):
+        for count, example in enumerate(examples, start=1):  # noqa: B007
             file.write(json.dumps(example_dict(example), ensure_ascii=False) + "\n")
-    os.replace(beside, path)
+    beside.replace(path)
     return count
 
 

@@ -1,7 +1,7 @@
 """The contract of a stage: typed inputs, a frozen config, an artefact.
 
-A stage is a settings class with a verb and a `run`. `burnish VERB --field value --out DIR` runs one stage into a folder;
-a recipe runs a graph of them, each artefact addressed by content. Both call `run` with the same `Work`.
+A stage is a settings class with a verb and a `run`. `burnish VERB --field value --out DIR` runs one stage into a
+folder; a recipe runs a graph of them, each artefact addressed by content. Both call `run` with the same `Work`.
 
 What an artefact folder holds, by convention:
 

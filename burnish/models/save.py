@@ -1,0 +1,107 @@
+"""Save a model as a plain Hugging Face directory, and prove that what was saved loads as the same model.
+
+The folder appears whole or not at all: it is written beside, read back, compared by log-probs and greedy tokens, and
+only then renamed. Weights are saved in float32 unless asked otherwise: an update at a learning rate of 1e-6 is smaller
+than the spacing of bf16 numbers, so rounding the weights would undo the training that made them.
+
+`burnish.json` beside the weights carries the template's hash; every later stage compares it with its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from burnish.errors import ModelError
+from burnish.models.adapters import sample_logps
+from burnish.models.load import RECORD, load_model, quiet
+
+SaveDtype = Literal["float32", "bfloat16"]
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    template_hash: str,
+    dtype: SaveDtype = "float32",
+) -> None:
+    """Write `folder` so that transformers loads it without Burnish.
+
+    Args:
+        model: without adapters (merge them first).
+        tokenizer: saved with its chat template.
+        folder: replaced if it exists.
+        template_hash: of the template that training used.
+        dtype: of the saved weights.
+
+    Raises:
+        ModelError: the saved model, read back, differs; nothing is left in `folder` then.
+    """
+    beside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    with quiet():
+        model.to(getattr(torch, dtype)).save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+    _write_record(beside, template_hash)
+    expected = sample_logps(model)
+    found = sample_logps(load_model(str(beside), dtype=getattr(torch, dtype)))
+    _compare(expected, found, folder)
+    _rename(beside, folder)
+
+
+def save_adapter(
+    model: PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path, *, template_hash: str, base: str
+) -> None:
+    """Write the adapter alone, in float32, with the name of the model it belongs to.
+
+    Args:
+        model: with its adapter.
+        tokenizer: saved with its chat template.
+        folder: replaced if it exists.
+        template_hash: of the template that training used.
+        base: the model the adapter was put on, as `load_model` takes it.
+
+    Raises:
+        ModelError: the saved adapter, put on the base again, differs.
+    """
+    beside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    model = model.float().eval()
+    model.peft_config["default"].base_model_name_or_path = base
+    with quiet():
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+    _write_record(beside, template_hash)
+    _compare(sample_logps(model.get_base_model()), sample_logps(load_model(str(beside))), folder)
+    _rename(beside, folder)
+
+
+def _write_record(folder: Path, template_hash: str) -> None:
+    (folder / RECORD).write_text(json.dumps({"template_hash": template_hash}, indent=2) + "\n", encoding="utf-8")
+
+
+def _compare(expected: Tensor, found: Tensor, folder: Path) -> None:
+    gap = float((expected - found).abs().max())
+    greedy = bool((expected.argmax(-1) == found.argmax(-1)).all())
+    if not (gap <= 1e-3 and greedy):
+        raise ModelError(f"the model saved for {folder} loads as another one: log-probs differ by {gap:.2g} nats")
+
+
+def _rename(beside: Path, folder: Path) -> None:
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        beside.rename(folder)
+        shutil.rmtree(old)
+    else:
+        beside.rename(folder)

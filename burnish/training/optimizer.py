@@ -1,0 +1,119 @@
+"""AdamW over float32 master weights, with gradients accumulated in float32.
+
+A trainable parameter that is computed in bf16 has a float32 master. When backward has finished with a parameter, its
+gradient is added to the master's float32 gradient and dropped, so that any number of micro-batches loses nothing to
+rounding. After the update the master is rounded into the parameter.
+
+    parameter (bf16) ──backward──► gradient (bf16) ──added to──► master.grad (float32)
+         ▲                                                            │ clip, AdamW
+         └────────────────────── rounded ◄── master (float32) ◄───────┘
+
+A parameter that is float32 already (or sharded by FSDP, which keeps its own float32 shards) is its own master. Weight
+decay applies to matrices and not to vectors: biases and norm scales have no direction to shrink in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from burnish.config import setting, settings
+
+
+@settings
+class AdamW:
+    """Loshchilov and Hutter 2019."""
+
+    learning_rate: float = setting(2e-5, "step size, multiplied by the schedule", ge=0)
+    beta1: float = setting(0.9, "decay of the mean of gradients", ge=0, lt=1)
+    beta2: float = setting(0.999, "decay of the mean of squared gradients", ge=0, lt=1)
+    epsilon: float = setting(1e-8, "added to the root of the mean square", gt=0)
+    weight_decay: float = setting(0.0, "share of a matrix taken away per update, times the rate", ge=0)
+
+
+class MasterOptimizer:
+    """The optimiser of one part of the training.
+
+    Args:
+        named: the part's trainable parameters by name.
+        settings: AdamW's numbers.
+
+    Attributes:
+        masters: the float32 weights by name, in the order of `named`.
+    """
+
+    def __init__(self, named: Mapping[str, nn.Parameter], settings: AdamW) -> None:
+        self.settings = settings
+        self.parameters = dict(named)
+        self.masters: dict[str, nn.Parameter] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.dtype == torch.float32:
+                self.masters[name] = parameter
+            else:
+                master = nn.Parameter(parameter.detach().float().clone())
+                self.masters[name] = master
+                parameter.register_post_accumulate_grad_hook(_collector(master))
+        matrices = [master for master in self.masters.values() if master.ndim >= 2]
+        vectors = [master for master in self.masters.values() if master.ndim < 2]
+        self.adam = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+            foreach=True,
+        )
+
+    def gradients(self) -> list[Tensor]:
+        """The accumulated float32 gradients of the parameters that have one."""
+        return [master.grad for master in self.masters.values() if master.grad is not None]
+
+    def step(self, factor: float) -> float:
+        """One update at `factor` times the learning rate; returns the rate used. Gradients are dropped."""
+        rate = self.settings.learning_rate * factor
+        for group in self.adam.param_groups:
+            group["lr"] = rate
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self.publish()
+        return rate
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Round the masters into the parameters that the model computes with."""
+        for name, parameter in self.parameters.items():
+            if self.masters[name] is not parameter:
+                parameter.copy_(self.masters[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """Masters and moments as tensors by name, for a checkpoint."""
+        tensors = {f"master.{name}": master.detach() for name, master in self.masters.items()}
+        for name, master in self.masters.items():
+            for key, value in self.adam.state.get(master, {}).items():
+                tensors[f"adam.{key}.{name}"] = value
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `state` gave.
+
+        Raises:
+            KeyError: a master is missing.
+        """
+        for name, master in self.masters.items():
+            master.copy_(tensors[f"master.{name}"])
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
+            if keys:
+                self.adam.state[master] = {key: tensors[f"adam.{key}.{name}"].clone() for key in keys}
+        self.publish()
+
+
+def _collector(master: nn.Parameter) -> Callable[[Tensor], None]:
+    def collect(parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            gradient = parameter.grad.float()
+            master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+            parameter.grad = None
+
+    return collect

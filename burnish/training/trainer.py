@@ -1,0 +1,375 @@
+"""The trainer: `step(batch)` is exactly one update, `run(source)` is a for loop over a source.
+
+One update, in order:
+
+    plan        cut the global batch into micro-batches; every rank makes the same plan
+    weights     add up what each term is divided by over the whole global batch, before any forward pass
+    statistics  only if the objective asks: a pass without gradient over the global batch
+    backward    for each micro-batch: parts forward, loss terms divided by the global weights, backward
+    penalty     only if the objective has one: once per update
+    update      clip by the global gradient norm, AdamW on the float32 masters, round into the parameters
+
+No method subclasses this. What differs between methods is the objective (what is computed) and the source (on what). A
+non-finite loss or gradient stops the run before the update and names the examples.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from burnish.batch import Item
+from burnish.config import setting, settings
+from burnish.errors import NonFinite, TrainingError
+from burnish.metrics import Mean, Metric, Number, Sum, merged, values
+from burnish.numerics import seed_from
+from burnish.objectives.objective import Loss, Objective
+from burnish.training.optimizer import AdamW, MasterOptimizer
+from burnish.training.parallel import Ranks
+from burnish.training.plan import MicroBatch, packed_cost, plan
+from burnish.training.schedule import Constant, Schedule
+from burnish.training.source import Feedback, Source
+
+ItemT = TypeVar("ItemT", bound=Item)
+
+
+@settings
+class Updates:
+    """How an update is made."""
+
+    optimizer: AdamW = setting(AdamW(), "AdamW's numbers")
+    schedule: Schedule = setting(Constant(), "how the learning rate changes", discriminator="kind")
+    clip_norm: float = setting(1.0, "largest norm of the whole gradient; 0 does not clip", ge=0)
+    token_budget: int = setting(4096, "tokens that one micro-batch may hold", unit="tokens", ge=1)
+    micro_batch_size: int | None = setting(None, "examples that one micro-batch may hold", unit="examples", ge=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A named piece of the training: a module, and how it is updated.
+
+    Attributes:
+        module: called as `module(batch, reads, context)`; has `provides`, the names of the outputs that it can give.
+        optimizer: AdamW's numbers for this part; None for those of the run.
+        frozen: a part that is only read (a teacher).
+    """
+
+    module: nn.Module
+    optimizer: AdamW | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Generic[ItemT]):
+    """A function that looks at the training every so many updates; what it returns joins that update's metrics."""
+
+    every: int
+    look: Callable[[Trainer[ItemT]], Mapping[str, float]]
+
+
+@dataclass
+class _Pending:
+    """What backward passes have gathered since the last update."""
+
+    metrics: list[Mapping[str, Metric]] = field(default_factory=list)
+    weights: dict[str, float] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    num_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Trainer(Generic[ItemT]):
+    """Updates parts by an objective.
+
+    Args:
+        parts: by name; outputs of earlier parts are given to later ones.
+        objective: what is computed.
+        updates: how an update is made.
+        steps: length of the run, for the schedule.
+        seed: of dropout, where a part has any.
+        cost: tokens that a group of items takes in the layout that the parts use.
+        ranks: the processes that share the work.
+        device: where batches are computed.
+
+    Attributes:
+        num_updates: updates done.
+
+    Raises:
+        TrainingError: no part provides an output that the objective reads, or nothing is trainable.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Part],
+        objective: Objective,
+        updates: Updates,
+        *,
+        steps: int,
+        seed: int = 0,
+        cost: Callable[[Sequence[ItemT]], int] = packed_cost,
+        ranks: Ranks | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.parts = dict(parts)
+        self.objective = objective
+        self.updates = updates
+        self.steps = steps
+        self.seed = seed
+        self.cost = cost
+        self.ranks = ranks or Ranks()
+        self.device = device or torch.device("cpu")
+        self.num_updates = 0
+        self._pending = _Pending()
+        self._reads = {name: frozenset(objective.reads) & _provides(part) for name, part in self.parts.items()}
+        missing = set(objective.reads) - frozenset().union(*self._reads.values())
+        if missing:
+            raise TrainingError(f"{type(objective).__name__} reads {sorted(missing)}, but no part provides that")
+        self.optimizers = {
+            name: MasterOptimizer(trainable, part.optimizer or updates.optimizer)
+            for name, part in self.parts.items()
+            if not part.frozen and (trainable := _trainable(part.module))
+        }
+        if not self.optimizers:
+            raise TrainingError(
+                "nothing is trainable: every part is frozen or has no parameter that requires a gradient"
+            )
+
+    def run(
+        self,
+        source: Source[ItemT],
+        *,
+        probes: Iterable[Probe[ItemT]] = (),
+        after: Callable[[Mapping[str, float]], bool] | None = None,
+    ) -> None:
+        """Update until `steps` updates are done, the source ends, or `after` says stop.
+
+        Args:
+            source: yields global batches.
+            probes: functions that look at the training every so many updates.
+            after: called with the metrics of each update; True stops the run.
+        """
+        probes = tuple(probes)
+        feedback: Feedback = {}
+        while self.num_updates < self.steps:
+            batch = source.next(feedback)
+            if batch is None:
+                return
+            metrics = dict(self.step(batch))
+            for probe in probes:
+                if self.num_updates % probe.every == 0 or self.num_updates == self.steps:
+                    metrics |= probe.look(self)
+            feedback = metrics
+            if after is not None and after(metrics):
+                return
+
+    def step(self, batch: Sequence[ItemT]) -> Mapping[str, float]:
+        """Exactly one update on a global batch; returns its metrics.
+
+        Raises:
+            NonFinite: a loss or gradient is not finite; nothing was updated.
+            OverBudget: a group does not fit into a micro-batch.
+        """
+        self.forward_backward(batch)
+        return self.optimizer_step()
+
+    def forward_backward(self, batch: Sequence[ItemT]) -> None:
+        """Add the gradient of a global batch; may be called several times before `optimizer_step`."""
+        started = time.perf_counter()
+        every_rank = self._plan(batch)
+        weights = self._weights(every_rank)
+        own = every_rank[self.ranks.index]
+        statistics = self._statistics(own)
+        self._train(True)
+        for number, micro in enumerate(own):
+            collated = _collate(micro.items).to(self.device)
+            with self._randomness(number):
+                loss = self.objective.loss(self._outputs(collated), collated, statistics)
+            scaled = _scaled(loss.terms, weights)
+            _require_finite(scaled, loss.terms, collated.ids, "loss")
+            (scaled * 0.0 if micro.spare else scaled).backward()
+            if not micro.spare:
+                self._pending.metrics.append(_all_metrics(loss, self.objective.weights(collated)))
+                self._pending.num_tokens += collated.num_tokens
+        for name, weight in weights.items():
+            self._pending.weights[name] = self._pending.weights.get(name, 0.0) + weight
+        self._pending.ids.extend(item.id for item in batch)
+        self._pending.seconds += time.perf_counter() - started
+
+    def optimizer_step(self) -> Mapping[str, float]:
+        """Update from the gradients gathered so far; returns the metrics of the update.
+
+        Raises:
+            NonFinite: the gradient is not finite; nothing was updated.
+            TrainingError: there is no gradient.
+        """
+        started = time.perf_counter()
+        if not self._pending.ids:
+            raise TrainingError("optimizer_step needs a forward_backward before it")
+        penalty = self.objective.penalty({name: part.module for name, part in self.parts.items()})
+        if penalty is not None:
+            _require_finite(penalty, {"penalty": penalty}, (), "penalty")
+            penalty.backward()
+        gradients = [gradient for optimizer in self.optimizers.values() for gradient in optimizer.gradients()]
+        norm = _norm(gradients)
+        if not torch.isfinite(norm):
+            shown = ", ".join(self._pending.ids[:8])
+            raise NonFinite(f"the gradient norm of update {self.num_updates + 1} is {float(norm)}; examples: {shown}")
+        if self.updates.clip_norm and norm > self.updates.clip_norm:
+            for gradient in gradients:
+                gradient.mul_(self.updates.clip_norm / norm)
+        factor = self.updates.schedule.factor(self.num_updates, self.steps)
+        rates = {name: optimizer.step(factor) for name, optimizer in self.optimizers.items()}
+        self.num_updates += 1
+        pending, self._pending = self._pending, _Pending()
+        metrics = self._reduced(pending, penalty)
+        seconds = pending.seconds + time.perf_counter() - started
+        metrics |= {"grad_norm": float(norm), "learning_rate": next(iter(rates.values()))}
+        metrics |= {f"learning_rate_{name}": rate for name, rate in rates.items()} if len(rates) > 1 else {}
+        metrics["seconds"] = seconds
+        metrics["tokens_per_second"] = metrics["tokens"] / seconds
+        return metrics
+
+    @torch.no_grad()
+    def evaluate(self, items: Sequence[ItemT]) -> dict[str, float]:
+        """Loss and metrics on `items`, without an update."""
+        every_rank = self._plan(items)
+        own = every_rank[self.ranks.index]
+        statistics = self._statistics(own)
+        self._train(False)
+        found: list[Mapping[str, Metric]] = []
+        for micro in own:
+            collated = _collate(micro.items).to(self.device)
+            loss = self.objective.loss(self._outputs(collated), collated, statistics)
+            if not micro.spare:
+                found.append(_all_metrics(loss, self.objective.weights(collated)))
+        return _numbers(self.ranks.merged(merged(found)))
+
+    def _plan(self, batch: Sequence[ItemT]) -> list[list[MicroBatch[ItemT]]]:
+        return plan(
+            batch,
+            budget=self.updates.token_budget,
+            most_items=self.updates.micro_batch_size,
+            coupling=self.objective.coupling,
+            ranks=self.ranks.count,
+            cost=self.cost,
+        )
+
+    def _weights(self, every_rank: list[list[MicroBatch[ItemT]]]) -> dict[str, float]:
+        """What each term is divided by: counted over all micro-batches of all ranks."""
+        total: dict[str, float] = {}
+        for micro in (micro for own in every_rank for micro in own if not micro.spare):
+            for name, weight in self.objective.weights(_collate(micro.items)).items():
+                total[name] = total.get(name, 0.0) + weight
+        return total
+
+    def _statistics(self, own: list[MicroBatch[ItemT]]) -> Mapping[str, Number]:
+        if not self.objective.has_statistics:
+            return {}
+        self._train(False)
+        found: list[Mapping[str, Metric]] = []
+        with torch.no_grad():
+            for micro in own:
+                collated = _collate(micro.items).to(self.device)
+                outputs = self._outputs(collated)
+                if not micro.spare:
+                    found.append(self.objective.statistics(outputs, collated))
+        return values(self.ranks.merged(merged(found)))
+
+    def _outputs(self, batch: Any) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = {}
+        for name, part in self.parts.items():
+            with torch.no_grad() if part.frozen else nullcontext():
+                wanted = self._reads[name] or (_provides(part) if part.frozen else frozenset())
+                outputs |= part.module(batch, wanted, outputs)
+        return outputs
+
+    def _train(self, mode: bool) -> None:
+        for part in self.parts.values():
+            part.module.train(mode and not part.frozen)
+
+    def _randomness(self, micro: int) -> AbstractContextManager[None]:
+        """Dropout, where a part has any, is a function of the seed, the update, the rank and the micro-batch."""
+        return _seeded(seed_from(self.seed, "dropout", self.num_updates, self.ranks.index, micro))
+
+    def _reduced(self, pending: _Pending, penalty: Tensor | None) -> dict[str, float]:
+        mine = merged([*pending.metrics, {"tokens": Sum(float(pending.num_tokens))}])
+        metrics = _numbers(self.ranks.merged(mine))
+        metrics |= {f"weight_{name}": 0.0 for name, weight in pending.weights.items() if weight == 0}
+        if penalty is not None:
+            metrics["penalty"] = float(penalty.detach())
+            metrics["loss"] += metrics["penalty"]
+        return metrics
+
+
+class _seeded(AbstractContextManager[None]):  # noqa: N801
+    """Run with torch's global generator seeded, and put it back as it was."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self.fork = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+        self.fork.__enter__()
+        torch.manual_seed(self.seed)
+
+    def __exit__(self, *_: object) -> None:
+        self.fork.__exit__(None, None, None)
+
+
+def _collate(items: Sequence[ItemT]) -> Any:
+    return type(items[0]).collate(items)
+
+
+def _provides(part: Part) -> frozenset[str]:
+    provided = part.module.provides
+    if not isinstance(provided, frozenset):
+        raise TrainingError(f"{type(part.module).__name__}.provides must be a frozenset of output names")
+    return provided
+
+
+def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def _scaled(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The micro-batch's share of the loss. A term whose global weight is 0 adds nothing."""
+    if set(terms) != set(weights):
+        raise TrainingError(f"the loss has terms {sorted(terms)}, but weights {sorted(weights)}; they must be the same")
+    return torch.stack(
+        [terms[name] / weight if (weight := weights[name]) else terms[name] * 0.0 for name in terms]
+    ).sum()
+
+
+def _all_metrics(loss: Loss, weights: Mapping[str, float]) -> dict[str, Metric]:
+    terms: dict[str, Metric] = {
+        f"term_{name}": Mean(float(term.detach()), weights[name]) for name, term in loss.terms.items()
+    }
+    return terms | dict(loss.metrics)
+
+
+def _numbers(metrics: Mapping[str, Metric]) -> dict[str, float]:
+    """Reduced metrics as plain numbers, with the total loss; a single term needs no name of its own."""
+    found = {name: float(value) for name, value in values(metrics).items()}
+    terms = {name: found.pop(name) for name in list(found) if name.startswith("term_")}
+    total = sum(value for value in terms.values() if value == value)
+    named = {name.removeprefix("term_"): value for name, value in terms.items()} if len(terms) > 1 else {}
+    return {"loss": total, **named, **found}
+
+
+def _require_finite(total: Tensor, terms: Mapping[str, Tensor], ids: Sequence[str], what: str) -> None:
+    if not torch.isfinite(total):
+        shown = ", ".join(f"{name} = {float(term.detach())}" for name, term in terms.items())
+        where = f"; examples: {', '.join(ids[:8])}" if ids else ""
+        raise NonFinite(f"the {what} is not finite before the update ({shown}){where}")
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Norm of all gradients together; of sharded ones the norm of the whole."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    return norm.full_tensor() if isinstance(norm, torch.distributed.tensor.DTensor) else norm

@@ -8,6 +8,7 @@
     ├── ModelError       a model cannot be loaded, saved, merged or run in the layout asked for
     ├── TrainingError    a run has to stop
     │   ├── NonFinite    a loss or gradient is NaN or infinite; names the examples
+    │   ├── Stopped      a signal asked the run to stop; its state is saved
     │   └── OverBudget   a group that must stay whole does not fit the token budget; names the budget it needs
     ├── GraderError      a grader could not score a completion; names the example and the cause
     ├── StoreError       a folder or artefact is not in the state that was asked for
@@ -72,6 +73,10 @@ class TrainingError(BurnishError):
 
 class NonFinite(TrainingError):
     """A loss or gradient is NaN or infinite. Raised before the update."""
+
+
+class Stopped(TrainingError):
+    """A signal asked the run to stop. Its state is saved; the same command goes on."""
 
 
 class OverBudget(TrainingError):

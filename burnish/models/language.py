@@ -99,6 +99,29 @@ class LanguageModel(nn.Module):
         return states
 
 
+def language_model(model: PreTrainedModel, *, layout: LayoutName = "auto", temperature: float = 1.0) -> LanguageModel:
+    """A checked part: the tree layout where it is proven right for this model, else the padded one.
+
+    Args:
+        model: with float32 weights, so that the check is sharp.
+        layout: "auto" falls back to "padded" and says so in `reason`; a layout asked for by name is kept or refused.
+        temperature: divides the logits.
+
+    Raises:
+        ModelError: the layout asked for is wrong for the model, or even the padded one is.
+    """
+    part = LanguageModel(model, layout=layout, temperature=temperature)
+    try:
+        check_layouts(part)
+    except ModelError as error:
+        if layout != "auto" or part.layout == "padded":
+            raise
+        part = LanguageModel(model, layout="padded", temperature=temperature)
+        part.reason = str(error)
+        check_layouts(part)
+    return part
+
+
 def head_of(model: PreTrainedModel) -> Head:
     """The output head of a transformers model.
 

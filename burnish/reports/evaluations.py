@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import BadRow, StoreError, shown
-from burnish.example import Completion, Example, read_jsonl
+from burnish.example import Completion, Example, Message, read_jsonl
 from burnish.reports.records import read_json
 from burnish.stats import Interval, paired_difference, pass_rate
 
@@ -178,11 +178,18 @@ def _answer(example: Example, number: int, completion: Completion, path: Path) -
         number=number,
         kind=str(example.columns.get("kind", NO_KIND)),
         split=HELD_OUT_KINDS if example.columns.get("split") == HELD_OUT_KINDS else TEST,
-        prompt="\n\n".join(m.content for m in example.prompt if m.content),
+        prompt=_prompt_text(example.prompt),
         text=completion.text,
         score=completion.score,
         reasons=completion.reasons,
     )
+
+
+def _prompt_text(messages: Sequence[Message]) -> str:
+    """The conversation as text; who speaks is said where more than one message is there."""
+    if len(messages) == 1:
+        return messages[0].content
+    return "\n".join(f"{message.role}: {message.content}" for message in messages)
 
 
 def _figures(scores: Mapping[str, Any]) -> dict[str, Interval]:

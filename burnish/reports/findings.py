@@ -104,4 +104,4 @@ def overall_line(evaluations: Sequence[Evaluation]) -> str:
     counts = {len(e.of(TEST)) for e in evaluations}
     prompts = {a.prompt_id for e in evaluations for a in e.of(TEST)}
     answers = " or ".join(f"{count:,}" for count in sorted(counts))
-    return f"{answers} graded answers per model, to {number_of(len(prompts), 'prompt')} that training never saw"
+    return f"{answers} graded answers per model, to {number_of(len(prompts), 'test prompt')}"

@@ -44,12 +44,15 @@ def ticks(low: float, high: float, *, count: int = 5) -> tuple[float, ...]:
 
 
 def tick_texts(values: Sequence[float]) -> tuple[str, ...]:
-    """The texts of evenly spaced ticks, all with the decimals that their distance needs."""
-    step = values[1] - values[0]
-    if max(abs(value) for value in values) < 1e-3:
-        return tuple(plain(value) for value in values)
-    decimals = next(d for d in range(13) if abs(round(step, d) - step) < 1e-9 * step)
-    return tuple(signed(f"{abs(value):,.{decimals}f}", negative=value < 0) for value in values)
+    """The texts of evenly spaced ticks, all with the decimals that their distance needs and one power of ten."""
+    largest = max(abs(value) for value in values)
+    power = math.floor(math.log10(largest) + 1e-9) if largest < 1e-3 else 0
+    suffix = f"e{power}" if power else ""
+    scaled = [float(f"{value / 10.0**power:.12g}") for value in values]
+    step = scaled[1] - scaled[0]
+    decimals = next((d for d in range(13) if abs(round(step, d) - step) < 1e-6 * step), 13)
+    texts = [f"{abs(value):,.{decimals}f}{suffix}" if value else "0" for value in scaled]
+    return tuple(signed(text, negative=value < 0) for text, value in zip(texts, scaled, strict=True))
 
 
 def span(values: Iterable[float]) -> tuple[float, float]:

@@ -11,10 +11,10 @@ from burnish.reports.findings import answer_notes, findings, overall_line
 from burnish.reports.samples import SideBySide, rule, side_by_side
 from burnish.stats import Interval
 
-TITLES = {TEST: "Kinds seen in training, on new topics and wordings", HELD_OUT_KINDS: "Kinds held out of training"}
+TITLES = {TEST: "Test prompts", HELD_OUT_KINDS: "Kinds held out of training"}
 HINTS = {
-    TEST: "The same prompts for every model.",
-    HELD_OUT_KINDS: "No demonstration and no preference pair has these constraints. Shown whatever they say.",
+    TEST: "Prompts of the kinds that training may know. The same for every model.",
+    HELD_OUT_KINDS: "Kinds that the data marks as held out of training. Shown whatever they say.",
 }
 FIGURES = {
     "length_tokens": "length of the answers, tokens",
@@ -92,7 +92,7 @@ def _overall(evaluations: Sequence[Evaluation]) -> DotPlot:
 
 def _gains(evaluations: Sequence[Evaluation]) -> DotPlot | None:
     rows: list[tuple[str, list[Entry]]] = []
-    for split, heading in ((TEST, "Kinds seen in training"), (HELD_OUT_KINDS, "Kinds held out")):
+    for split, heading in ((TEST, "Test prompts"), (HELD_OUT_KINDS, "Kinds held out")):
         gains = [(b, a, gain(b.of(split), a.of(split))) for b, a in comparisons(evaluations)]
         entries = [
             Entry(label=_difference(before, after), series=evaluations.index(after), interval=interval)

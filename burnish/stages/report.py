@@ -18,16 +18,20 @@ import pydantic
 
 from burnish.config import setting, settings
 from burnish.errors import ConfigError, shown
-from burnish.reports.costs import costs, total_of
+from burnish.reports.costs import CostRow, costs, total_of
 from burnish.reports.curves import Chart
 from burnish.reports.dots import DotPlot
 from burnish.reports.evaluations import Evaluation, metrics_of, read_evaluation
 from burnish.reports.graph import Graph
 from burnish.reports.lineage import Node, lineage
 from burnish.reports.page import Tile, render
+from burnish.reports.panels import Panel
 from burnish.reports.records import Run, read_run
+from burnish.reports.samples import SideBySide
+from burnish.reports.scale import Scale
 from burnish.reports.scores import Scores
 from burnish.stages.stage import Plan, Stage, Work
+from burnish.stats import Interval
 
 RESERVED = ("gains", "held_out_gains", "seconds", "peak_memory_bytes")
 """Names in `metrics.json` that no model may have."""
@@ -90,7 +94,7 @@ class ReportStage(Stage):
 
     def code(self) -> tuple[type, ...]:
         """The classes whose files make the page."""
-        return (Chart, DotPlot, Evaluation, Graph, Node, Run, Scores, Tile)
+        return (Chart, CostRow, DotPlot, Evaluation, Graph, Interval, Node, Panel, Run, Scale, Scores, SideBySide, Tile)
 
     def _read(self) -> tuple[tuple[Node, ...], tuple[Evaluation, ...]]:
         _check_names(self.runs)

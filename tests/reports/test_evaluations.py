@@ -82,6 +82,15 @@ def test_prompts_without_kinds_are_only_an_overall_rate(tmp_path):
     assert rate(evaluation.of(TEST)).estimate == 0.5
 
 
+def test_the_speakers_of_a_conversation_are_named(tmp_path):
+    folder = write(tmp_path / "x", [[1]])
+    turns = (user("Hello."), assistant("Hi."), user("Three bullets."))
+    answer = Completion(messages=(assistant("a"),), score=1.0)
+    write_jsonl(folder / "examples.jsonl", [Example(id="p0", prompt=turns, completions=(answer,))])
+    (answer,) = read_evaluation("x", folder).answers
+    assert answer.prompt == "user: Hello.\nassistant: Hi.\nuser: Three bullets."
+
+
 def test_missing_files_are_named(tmp_path):
     folder = write(tmp_path / "x", [[1]])
     (folder / "scores.json").unlink()

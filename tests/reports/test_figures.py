@@ -35,7 +35,9 @@ def test_texts_of_ticks_differ_and_share_their_decimals(one, other):
     if places[1] - places[0] > 1e-9 * max(map(abs, places)):
         texts = tick_texts(places)
         assert len(set(texts)) == len(places)
-        assert "e" in "".join(texts) or len({len(t.partition(".")[2]) for t in texts}) == 1
+        assert len({len(t.partition(".")[2]) for t in texts if t != "0"}) == 1
+        numbers = [float(t.replace("−", "-").replace(",", "")) for t in texts]
+        assert numbers == pytest.approx(places, rel=1e-6, abs=1e-9 * max(map(abs, places)))
 
 
 @pytest.mark.parametrize(

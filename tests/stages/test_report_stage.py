@@ -9,8 +9,10 @@ import pytest
 
 from burnish.config import dump, load, sources
 from burnish.errors import ConfigError, StoreError
-from burnish.reports.invented import PASS_RATES, write_evaluation, write_recipe, write_training
+from burnish.reports.invented import PASS_RATES, key_of, write_evaluation, write_recipe, write_training
+from burnish.reports.lineage import lineage
 from burnish.stages.report import ReportStage
+from burnish.stages.run import run_stage
 from burnish.stages.stage import Work
 
 
@@ -103,3 +105,13 @@ def test_names_that_metrics_json_needs_are_refused(runs):
 def test_its_code_is_that_of_the_page():
     files = {cls.__module__ for cls in ReportStage(runs="x").code()}
     assert {"burnish.reports.page", "burnish.reports.evaluations", "burnish.reports.curves"} <= files
+
+
+def test_the_runner_makes_it_and_its_key_follows_what_it_reports_on(at, tmp_path):
+    stage = ReportStage(runs={name: str(at[f"{name}_scores"]) for name in ("start", "sft")})
+    run_stage(stage, tmp_path / "out", say=lambda _: None)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["state"] == "finished"
+    assert record["inputs"]["runs.sft"]["key"] == f"artefact:{key_of(at['sft_scores'])}"
+    (again,) = [node for node in lineage([tmp_path / "out"]) if node.name == "report"]
+    assert len(again.parents) == 2  # a report on a report shows what it was about

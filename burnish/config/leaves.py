@@ -95,6 +95,7 @@ def _union_leaves(cls: type, field: str, name: str, hint: Any, default: Any, sha
             unit="",
             choices=choices,
             shape=shape,
+            hint=type(None),
         )
     if len(nested) > 1:
         kinds = tuple(kind_of(option) for option in nested)

@@ -133,7 +133,9 @@ def _line(cls: type, hints: Mapping[str, Any], name: str, path: str, items: list
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
         meaning = info_of(cls, name).description
         return f"'{path}' is required" + (f": {meaning}" if meaning else "")
-    messages = list(dict.fromkeys(str(item["msg"]).removeprefix("Input should be ") for item in items))
+    messages = list(
+        dict.fromkeys(str(item["msg"]).removeprefix("Input should be ").partition(", unable to")[0] for item in items)
+    )
     if kind in ("value_error", "assertion_error"):
         text = messages[0].removeprefix("Value error, ").removeprefix("Assertion failed, ")
         place = path.rstrip(".")

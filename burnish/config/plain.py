@@ -18,10 +18,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or is not a mapping.
+        ConfigError: the file is missing, is not YAML, holds a name twice, or is not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError([f"no such file: {path}"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -29,6 +29,16 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError([f"{path}: found {shown(values)}; expected a mapping of settings"])
     return values
+
+
+class _OnceLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML without the silent rule that the last of two equal names wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for name in names if names.count(name) > 1 and name != "<<"]:
+            raise yaml.constructor.ConstructorError(None, None, f"'{twice[0]}' stands here twice", node.start_mark)
+        return typing.cast(dict[Any, Any], super().construct_mapping(node, deep))
 
 
 def dump(value: Any) -> Any:

@@ -1,0 +1,109 @@
+"""The command line: `burnish VERB ...`. One verb per stage kind, and a few more.
+
+    words.py       the words of a command line, grouped by option
+    options.py     options as changes to settings
+    stage.py       one verb per stage kind: options made from its settings, dry run, run
+    listing.py     `--help`, made from settings
+    commands.py    run, explain, gc
+    talk.py        data inspect, chat
+    doctor.py      what this machine can do
+
+Errors that Burnish raises on purpose are printed without a traceback (`--debug` shows it). Exit codes: 0 done, 1 it
+failed, 2 the settings or the words are wrong, 130 Ctrl-C, 143 stopped by SIGTERM with its state saved.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from burnish import __version__
+from burnish.cli import commands, doctor, stage, talk
+from burnish.cli.console import errors, say
+from burnish.config import nearest
+from burnish.errors import BurnishError, ConfigError, Stopped
+from burnish.stages.registry import STAGES
+
+COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "run": (commands.run, "run a recipe: a graph of stages"),
+    "chat": (talk.chat, "talk to a model"),
+    "data": (talk.data, "look at data: format, counts, lengths, loss mask"),
+    "explain": (commands.explain, "show what an artefact was made of, or how two differ"),
+    "gc": (commands.gc, "remove artefacts that no recipe names"),
+    "doctor": (doctor.run, "show what this machine can do"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    Args:
+        argv: the words after `burnish`; those of the process if None.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        with _orderly_end():
+            return _dispatch(words)
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command goes on where it was", markup=False)
+        return 130
+    except BurnishError as error:
+        if debug:
+            raise
+        errors.print(f"burnish: {error}", markup=False, highlight=False, soft_wrap=True)
+        return _exit_code(error)
+
+
+def _exit_code(error: BurnishError) -> int:
+    if isinstance(error, Stopped):
+        return 143
+    return 2 if isinstance(error, ConfigError) else 1
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        say(overview())
+        return 0 if words else 2
+    verb, rest = words[0], words[1:]
+    if verb == "--version":
+        say(f"burnish {__version__}")
+    elif verb in COMMANDS:
+        COMMANDS[verb][0](rest)
+    elif verb in STAGES or ":" in verb:
+        stage.run(verb, rest)
+    else:
+        raise ConfigError([f"there is no command '{verb}'; {nearest(verb, [*COMMANDS, *STAGES])}"])
+    return 0
+
+
+def overview() -> str:
+    """What `burnish --help` shows."""
+    lines = [f"burnish {__version__}: from raw text to a polished assistant", "", "stages, each into its own --out:"]
+    lines += [f"  burnish {verb:<16} {entry.summary}" for verb, entry in STAGES.items()]
+    lines += [f"  {'burnish FILE.py:CLASS':<24} a stage of your own", "", "more:"]
+    lines += [f"  burnish {verb:<16} {summary}" for verb, (_, summary) in COMMANDS.items()]
+    lines += ["", "burnish VERB --help lists every option; --debug shows tracebacks; --version"]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let SIGTERM end the process through its `finally` blocks; training has a handler of its own meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,60 @@
+"""The stage kinds by verb, named and not imported, so that `burnish --help` waits for no library.
+
+A user's own stage needs no entry: `use: path/to/file.py:Class` in a recipe, `burnish path/to/file.py:Class` on the
+command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from burnish.config import imported, is_settings, nearest
+from burnish.errors import ConfigError
+from burnish.stages.stage import Stage
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a stage kind is.
+
+    Attributes:
+        place: `module:Class`.
+        summary: what it does, in one phrase.
+    """
+
+    place: str
+    summary: str
+
+
+STAGES: Mapping[str, Entry] = {
+    "import": Entry("burnish.stages.import_model:ImportStage", "bring a model into a plain Hugging Face directory"),
+    "pretrain": Entry("burnish.stages.pretrain:PretrainStage", "train a model on plain text"),
+    "sft": Entry("burnish.stages.sft:SFTStage", "fine-tune a model on demonstrations"),
+    "dpo": Entry("burnish.stages.dpo:DPOStage", "align a model with preferences"),
+    "merge-adapter": Entry("burnish.stages.merge_adapter:MergeAdapterStage", "put an adapter into its model's weights"),
+    "prompts": Entry("burnish.stages.prompts:PromptsStage", "make prompts that ask for a format"),
+    "sample": Entry("burnish.stages.sample:SampleStage", "sample a model's answers to prompts"),
+    "repair": Entry("burnish.stages.repair:RepairStage", "make answers obey their format, by code"),
+    "grade": Entry("burnish.stages.grade:GradeStage", "score answers"),
+    "pairs": Entry("burnish.stages.pairs:PairsStage", "make preference pairs from graded answers"),
+    "evaluate": Entry("burnish.stages.evaluate:EvaluateStage", "measure a model"),
+    "report": Entry("burnish.stages.report:ReportStage", "write one page about a set of runs"),
+}
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The settings class of a stage kind.
+
+    Args:
+        name: a verb, or `path/to/file.py:Class`, or `package.module:Class`.
+
+    Raises:
+        ConfigError: there is no such verb, or what is named is no stage.
+    """
+    if name not in STAGES and ":" not in name:
+        raise ConfigError([f"there is no stage '{name}'; {nearest(name, STAGES)}"])
+    cls = imported(STAGES[name].place if name in STAGES else name)
+    if not issubclass(cls, Stage) or not is_settings(cls):
+        raise ConfigError([f"'{name}' is no stage; mark the class @settings and let it inherit from Stage"])
+    return cls

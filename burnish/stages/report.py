@@ -66,9 +66,6 @@ class ReportStage(Stage):
     verb: ClassVar[str] = "report"
 
     runs: Folders = setting(..., "run folders to report on, by name; measured models in this order", source=True)
-    stages: Folders | None = setting(
-        None, "what to call other stages, by name; else they go by their verb", source=True
-    )
     title: str = setting("What this run did", "heading of the page")
     samples_per_kind: int = setting(1, "sample answers shown for each kind", unit="prompts", ge=0)
 

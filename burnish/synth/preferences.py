@@ -1,0 +1,110 @@
+"""Preference pairs from graded samples: a better and a worse answer to the same prompt.
+
+Pairs are the highest score against the lowest. Among pairs with the same gap the answers of most similar length come
+first, because a difference in length that goes with the score is easily learned in place of what the score is about.
+An answer stands in at most one pair. Ties give no pair: equal scores say nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from burnish.errors import DataError
+from burnish.example import Completion, Example
+from burnish.graders.words import words
+from burnish.numerics import seed_from
+
+NoPair = Literal["single", "tied", "cut"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """How pairs are chosen.
+
+    Attributes:
+        pairs_per_prompt: most pairs of one prompt.
+        balance_length: prefer answers of similar length where the gap in score is the same; else chance decides.
+        allow_cut: whether an answer that the token limit cut may be the better one.
+        seed: decides what is left open.
+    """
+
+    pairs_per_prompt: int = 1
+    balance_length: bool = True
+    allow_cut: bool = False
+    seed: int = 0
+
+    def pairs(self, example: Example) -> list[Example]:
+        """The pairs of a prompt, each an example with the chosen completion (rank 0) and the rejected one (rank 1).
+
+        The completions keep everything else, token ids and log-probs included. The first pair keeps the prompt's id,
+        the others add "/2", "/3", ...
+
+        Raises:
+            DataError: a completion has no score.
+        """
+        scores = scores_of(example)
+        used: set[int] = set()
+        found: list[Example] = []
+        for better, worse in sorted(self._candidates(example, scores), key=lambda pair: self._order(example, *pair)):
+            if not used & {better, worse} and len(found) < self.pairs_per_prompt:
+                used |= {better, worse}
+                pair = paired(example, example.completions[better], example.completions[worse])
+                found.append(replace(pair, id=f"{example.id}/{len(found) + 1}") if found else pair)
+        return found
+
+    def why_none(self, example: Example) -> NoPair:
+        """Why a prompt gives no pair: one answer only, equal scores, or the better answers are all cut."""
+        if len(example.completions) < 2:
+            return "single"
+        return "tied" if len(set(scores_of(example))) == 1 else "cut"
+
+    def rejected_for(self, example: Example, chosen: Completion) -> Completion:
+        """The completion of the lowest score to stand against `chosen`, of similar length if that is asked for."""
+        lowest = min(scores_of(example))
+        worst = [i for i, c in enumerate(example.completions) if c.score == lowest]
+        place = min(worst, key=lambda i: (self._gap(chosen, example.completions[i]), self._chance(example, i)))
+        return example.completions[place]
+
+    def _candidates(self, example: Example, scores: Sequence[float]) -> list[tuple[int, int]]:
+        places = range(len(scores))
+        whole = [i for i in places if self.allow_cut or example.completions[i].finish != "length"]
+        return [(better, worse) for better in whole for worse in places if scores[better] > scores[worse]]
+
+    def _order(self, example: Example, better: int, worse: int) -> tuple[float, float, int]:
+        one, other = example.completions[better], example.completions[worse]
+        gap = (one.score or 0.0) - (other.score or 0.0)
+        return -gap, self._gap(one, other), self._chance(example, better, worse)
+
+    def _gap(self, one: Completion, other: Completion) -> float:
+        """How much the lengths differ, as the size of the logarithm of their ratio; 0 if that does not matter."""
+        if not self.balance_length:
+            return 0.0
+        if one.token_ids and other.token_ids:
+            return abs(math.log(len(one.token_ids) / len(other.token_ids)))
+        return abs(math.log((len(words(one.text)) + 1) / (len(words(other.text)) + 1)))
+
+    def _chance(self, example: Example, *places: int) -> int:
+        return seed_from("pair", self.seed, example.id, *places)
+
+
+def scores_of(example: Example) -> list[float]:
+    """The scores of the completions.
+
+    Raises:
+        DataError: one has none.
+    """
+    scores = [completion.score for completion in example.completions if completion.score is not None]
+    if len(scores) < len(example.completions):
+        raise DataError(
+            f"example '{example.id}' has {len(example.completions) - len(scores)} completion(s) without a score; "
+            "pairs are made of graded samples: run `burnish grade` first"
+        )
+    return scores
+
+
+def paired(example: Example, chosen: Completion, rejected: Completion) -> Example:
+    """`example` with these two completions, ranked."""
+    return replace(example, completions=(replace(chosen, rank=0), replace(rejected, rank=1)))

@@ -110,7 +110,7 @@ WORKED = Example(
         Completion(messages=(Message(role="assistant", content="an opal."),), rank=0, score=1.0),
         Completion(messages=(Message(role="assistant", content="An Opal!"),), rank=1, score=0.0),
     ),
-    columns={"constraint": "lowercase"},
+    columns={"constraint": {"kind": "lower_case"}, "kind": "lower_case", "topic": "gem"},
 )
 """A preference pair, used by the docs and the tests."""
 

@@ -36,20 +36,18 @@ def listing(verb: str, cls: type, summary: str) -> str:
     lines = [f"burnish {verb}: {summary}", "", f"  burnish {verb} {required}--out DIR [options]", "", "the run"]
     for name, meaning in RUN_OPTIONS.items():
         lines += _entry(name, meaning)
-    return "\n".join([*lines, *settings_listing(cls)])
+    lines += settings_listing(cls)
+    lines += ["", "The last part of a name is enough where no other ends in it; - and _ are the same."]
+    return "\n".join(lines)
 
 
 def settings_listing(cls: type, *, without: Sequence[str] = ()) -> list[str]:
     """The lines about the settings of a class, by section; `without` leaves some out."""
-    lines: list[str] = []
-    section = None
+    sections: dict[str, list[str]] = {"": []}
     for leaf, shapes in _grouped([leaf for leaf in leaves(cls) if leaf.name not in without]):
         part = leaf.name.removesuffix(".kind") if leaf.name.endswith(".kind") else leaf.name.rpartition(".")[0]
-        if part != section:
-            lines += ["", part or "settings"]
-            section = part
-        lines += _entry(f"--{leaf.name} {_value(leaf)}", _meaning(leaf, shapes))
-    return lines
+        sections.setdefault(part, []).extend(_entry(f"--{leaf.name} {_value(leaf)}", _meaning(leaf, shapes)))
+    return [line for name, entries in sections.items() if entries for line in ("", name or "settings", *entries)]
 
 
 def _grouped(found: list[Leaf]) -> Iterator[tuple[Leaf, list[str]]]:

@@ -39,6 +39,7 @@ def change_from(
         mistakes: grows by what is wrong.
         also: other names that may be meant.
     """
+    option = _full(option, hints, mistakes)
     opened = any(option.name.startswith(f"{name}.") and _is_mapping(hint) for name, hint in hints.items())
     if option.name not in hints and not opened:
         known = nearest(option.name, [*hints, *also])
@@ -58,6 +59,16 @@ def change_from(
         mistakes.append(f"{option.shown} needs a value")
         return []
     return [assigned(option.name, value_from(hint, values))]
+
+
+def _full(option: Option, hints: Mapping[str, Any], mistakes: list[str]) -> Option:
+    """The option with its whole name, where only the last part was typed and one setting alone ends in it."""
+    if option.name in hints:
+        return option
+    fits = [name for name in hints if name.endswith(f".{option.name}")]
+    if len(fits) > 1:
+        mistakes.append(f"{option.shown} may be {' or '.join(f'--{name}' for name in fits)}; type one of them")
+    return Option(fits[0], option.values) if fits else option
 
 
 def _is_mapping(hint: Any) -> bool:

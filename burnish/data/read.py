@@ -20,11 +20,11 @@ from burnish.data.files import Rows
 from burnish.data.formats import Format, FormatName, format_named
 from burnish.data.recognise import converted, recognised
 from burnish.data.row import Row
-from burnish.data.streams import DataSettings, streams
+from burnish.data.streams import DataSettings, Reading, data_at, streams
 from burnish.errors import BadRow, ConfigError, DataError
 from burnish.example import Example
 
-__all__ = ["DataSettings", "Dataset", "Report", "read"]
+__all__ = ["DataSettings", "Dataset", "Reading", "Report", "data_at", "read"]
 
 _FIRST_ROWS = 32
 """How many rows of a file its format is recognised from."""

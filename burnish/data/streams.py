@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Literal
 
 from burnish.config import setting, settings
@@ -25,10 +26,9 @@ _READERS = {
 
 
 @settings
-class DataSettings:
-    """Which data to read, and how."""
+class Reading:
+    """How data is read."""
 
-    path: str = setting(meaning="file, folder, finished run, or hub name (owner/name@revision:split)", source=True)
     format: FormatName | None = setting(None, "how the rows are shaped; recognised from their fields if not given")
     columns: Mapping[str, str] | None = setting(None, "which column is which field, such as {prompt: question}")
     ignore: tuple[str, ...] = setting((), "columns, and keys of turns, to leave out")
@@ -44,6 +44,18 @@ class DataSettings:
                 near = difflib.get_close_matches(name, known_fields(), n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"fields are: {', '.join(known_fields())}"
                 raise ValueError(f"columns: no format has a field '{name}'; {hint}")
+
+
+@settings
+class DataSettings(Reading):
+    """Which data to read, and how."""
+
+    path: str = setting(meaning="file, folder, finished run, or hub name (owner/name@revision:split)", source=True)
+
+
+def data_at(path: str, reading: Reading) -> DataSettings:
+    """Which data and how, in one."""
+    return DataSettings(path=path, **{field.name: getattr(reading, field.name) for field in fields(reading)})
 
 
 def streams(settings: DataSettings, note: Callable[[str], None]) -> Iterator[tuple[str, Rows]]:

@@ -29,7 +29,7 @@ MERGE_TOLERANCE = 2e-3
 class Lora:
     """A low-rank adapter on the linear layers."""
 
-    kind: Literal["lora", "dora"] = setting("lora", "dora also learns the magnitude of each weight column")
+    method: Literal["lora", "dora"] = setting("lora", "dora also learns the magnitude of each weight column")
     rank: int = setting(16, "rank r of the update", ge=1)
     alpha: float = setting(32.0, "the update is scaled by alpha / rank", gt=0)
     dropout: float = setting(0.0, "dropout on the adapter's input", ge=0, lt=1)
@@ -49,7 +49,7 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, seed: int) -> PeftModel:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets) if lora.targets else "all-linear",
-        use_dora=lora.kind == "dora",
+        use_dora=lora.method == "dora",
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):

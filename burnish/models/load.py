@@ -100,9 +100,8 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         ModelError: it cannot be found or read, or is no causal language model.
     """
     source = source_of(name)
-    record = Path(source.name) / ADAPTER
-    if record.is_file():
-        return _load_adapted(record, dtype)
+    if base := adapter_base(Path(source.name)):
+        return _load_adapted(Path(source.name), base, dtype)
     with quiet():
         try:
             model = AutoModelForCausalLM.from_pretrained(source.name, dtype=dtype, **source.arguments)
@@ -115,11 +114,23 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     return model.eval()
 
 
-def _load_adapted(record: Path, dtype: torch.dtype) -> PreTrainedModel:
+def adapter_base(folder: Path) -> str | None:
+    """The model that the adapter in `folder` belongs to, None if there is no adapter.
+
+    Raises:
+        ModelError: the adapter does not name its base.
+    """
+    record = folder / ADAPTER
+    if not record.is_file():
+        return None
     base = json.loads(record.read_text(encoding="utf-8"))["base_model_name_or_path"]
     if not base:
         raise ModelError(f"{record} does not name its base model; write it there as base_model_name_or_path")
-    adapted = PeftModel.from_pretrained(load_model(base), str(record.parent))
+    return str(base)
+
+
+def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
+    adapted = PeftModel.from_pretrained(load_model(base), str(folder))
     plain = adapted.merge_and_unload(safe_merge=True)
     return plain.to(dtype).requires_grad_(False).eval()
 

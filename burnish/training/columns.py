@@ -1,7 +1,7 @@
 """Columns that are computed once, before training, with the model as it starts: reference log-probs.
 
-The reference of a preference run is the policy it started from. Its log-probs do not change during the run, so no second
-model is held in memory: they are computed in one pass without gradient, by the same part and at the same numerics as in
+The reference of a preference run is the policy it started from. Its log-probs do not change during the run, so no
+second model is held in memory: they are computed in one pass without gradient, by the same part and numerics as in
 training, and kept beside the run. With an adapter the pass runs with the adapter off.
 """
 

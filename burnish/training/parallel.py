@@ -56,3 +56,4 @@ def shard(module: nn.Module, mesh: DeviceMesh, *, layers: str, dtype: torch.dtyp
     for child in module.modules():
         if isinstance(child, FSDPModule):
             child.set_gradient_divide_factor(1.0)
+            child.set_force_sum_reduction_for_comms(True)  # the scaled sum that it takes otherwise is NCCL's alone

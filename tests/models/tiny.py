@@ -52,8 +52,9 @@ def tiny_model(name: str = "llama", *, seed: int = 0, spread: float = 0.3) -> Pr
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        for parameter in model.parameters():
+        for parameter_name, parameter in model.named_parameters():
             if parameter.ndim == 1:
-                torch.nn.init.normal_(parameter, 1.0 if "norm" in name else 0.0, 0.1)
+                is_scale = parameter_name.endswith("weight") and not kind.startswith("gemma")  # Gemma's add 1 themselves
+                torch.nn.init.normal_(parameter, 1.0 if is_scale else 0.0, 0.1)
     model.config.use_cache = False
     return model.eval()

@@ -1,0 +1,76 @@
+"""Figures of graded answers: pass rates per kind with intervals, lengths, log-probs.
+
+An answer counts as a prompt's; several answers to one prompt share its luck, and the intervals know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from burnish.errors import DataError
+from burnish.example import Example
+from burnish.stats import Interval, mean_interval, pass_rate
+
+
+def format_scores(examples: Sequence[Example]) -> dict[str, Any]:
+    """Scores of graded answers by kind.
+
+    Args:
+        examples: with a score of 0 or 1 on every completion and the column `kind`; the column `split` tells the kinds
+            that training had ("test") from those it never saw ("held_out_kinds").
+
+    Returns:
+        `overall` and `kinds` over the trained kinds, `held_out_kinds` over the others with their own `overall`, each
+        `{"pass_rate", "low", "high", "count"}`; `length_tokens` over all answers.
+
+    Raises:
+        DataError: a completion has no score.
+    """
+    trained = [example for example in examples if example.columns.get("split") != "held_out_kinds"]
+    unseen = [example for example in examples if example.columns.get("split") == "held_out_kinds"]
+    scores: dict[str, Any] = {}
+    if trained:
+        scores["overall"] = _rate(trained)
+    scores["kinds"] = _by_kind(trained)
+    scores["held_out_kinds"] = _by_kind(unseen)
+    if unseen:
+        scores["held_out_overall"] = _rate(unseen)
+    scores["length_tokens"] = _lengths(examples)
+    return scores
+
+
+def _by_kind(examples: Sequence[Example]) -> dict[str, Any]:
+    kinds = sorted({str(example.columns.get("kind", "all")) for example in examples})
+    return {kind: _rate([e for e in examples if str(e.columns.get("kind", "all")) == kind]) for kind in kinds}
+
+
+def _rate(examples: Sequence[Example]) -> dict[str, float]:
+    outcomes: list[float] = []
+    prompts: list[str] = []
+    for example in examples:
+        for completion in example.completions:
+            if completion.score is None:
+                raise DataError(f"example '{example.id}' has an answer without a score; grade it first: burnish grade")
+            outcomes.append(completion.score)
+            prompts.append(example.id)
+    interval = pass_rate(outcomes, clusters=prompts)
+    return {"pass_rate": interval.estimate, "low": interval.low, "high": interval.high, "count": interval.count}
+
+
+def _lengths(examples: Sequence[Example]) -> dict[str, float]:
+    lengths = [float(len(c.token_ids)) for e in examples for c in e.completions if c.token_ids is not None]
+    prompts = [e.id for e in examples for c in e.completions if c.token_ids is not None]
+    return as_mean(mean_interval(lengths, clusters=prompts)) if lengths else {}
+
+
+def as_mean(interval: Interval) -> dict[str, float]:
+    """An interval of a mean as plain data."""
+    return {"mean": interval.estimate, "low": interval.low, "high": interval.high, "count": interval.count}
+
+
+def shown(scores: Mapping[str, Any]) -> str:
+    """One line for people."""
+    rate = scores.get("overall") or scores["held_out_overall"]
+    interval = f"{rate['low']:.1%} to {rate['high']:.1%}"
+    return f"{rate['pass_rate']:.1%} of {rate['count']} answers pass ({interval})"

@@ -1,0 +1,105 @@
+"""From data on disk to trees: read, convert by the model's template, truncate, hold out.
+
+What a training stage, a dry run and an inspection share. Everything found on the way is said and recorded: the
+recognised format, bad rows, what truncation cut and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from burnish.batch import Tree
+from burnish.data.read import Reading, data_at, read
+from burnish.data.split import held_out_split
+from burnish.example import Example
+from burnish.models.load import load_tokenizer, stored_template_hash
+from burnish.text.rendering import TemplateSettings
+from burnish.text.template import ChatText
+from burnish.text.truncate import Truncation, TruncationReport, truncated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Data as the trainer takes it.
+
+    Attributes:
+        tokenizer: of the model.
+        template_hash: of the template that made the trees.
+        trees: to train on.
+        held_out: to look at during training.
+        facts: counts for the record.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    template_hash: str
+    trees: Sequence[Tree]
+    held_out: Sequence[Tree]
+    facts: Mapping[str, Any]
+
+
+def load_text(model: str, template: TemplateSettings) -> ChatText:
+    """The text side of a model; its template must be the one that the model was trained with.
+
+    Raises:
+        TemplateError: the model was saved with another template.
+    """
+    text = ChatText(load_tokenizer(model), template)
+    if stored := stored_template_hash(model):
+        text.check_same(stored, other=model)
+    return text
+
+
+def prepare(
+    model: str,
+    data: str,
+    *,
+    reading: Reading,
+    template: TemplateSettings,
+    truncation: Truncation,
+    held_out: int,
+    held_out_data: str | None,
+    seed: int,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Make the trees of a training run.
+
+    Args:
+        model: whose tokenizer and template are used.
+        data: what to train on.
+        reading, template, truncation: how.
+        held_out: examples to take out of the data.
+        held_out_data: other data to hold out.
+        seed: of the split.
+        say: hears what was found.
+
+    Raises:
+        DataError: the data cannot be read or nothing is left of it.
+        TemplateError: the template cannot render it.
+    """
+    text = load_text(model, template)
+    dataset = read(data_at(data, reading))
+    train: Sequence[Example] = dataset.examples
+    held: Sequence[Example] = ()
+    if held_out:
+        both = held_out_split(train, count=held_out, seed=seed)
+        train, held = both.train, both.held_out
+    if held_out_data is not None:
+        held = read(data_at(held_out_data, reading)).examples
+    trees, cut = _trees(train, text, truncation)
+    held_trees, held_cut = _trees(held, text, truncation)
+    for line in (*dataset.report.notes, *map(str, dataset.report.bad)):
+        say(line)
+    for name, report in (("data", cut), ("held-out data", held_cut)):
+        if report.cut or report.dropped:
+            say(f"truncation of the {name}: {report}")
+    facts = {**dataset.report.facts(), "trees": len(trees), "held_out": len(held_trees), "truncation": asdict(cut)}
+    return Prepared(tokenizer=text.tokenizer, template_hash=text.hash, trees=trees, held_out=held_trees, facts=facts)
+
+
+def _trees(examples: Sequence[Example], text: ChatText, truncation: Truncation) -> tuple[list[Tree], TruncationReport]:
+    trees = [tree for example in examples for tree in text.trees(example)]
+    return truncated(trees, truncation, begin_token=text.begin_token)

@@ -1,0 +1,21 @@
+"""`burnish pretrain`: go on training a base model on plain text."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from burnish.config import settings
+from burnish.objectives.objective import Objective
+from burnish.objectives.sft import CausalLM
+from burnish.stages.training import TrainingStage
+
+
+@settings
+class PretrainStage(TrainingStage):
+    """Train on text outside of any chat template; reports bits per byte."""
+
+    verb: ClassVar[str] = "pretrain"
+
+    def goal(self) -> Objective:
+        """Causal language modelling."""
+        return CausalLM()

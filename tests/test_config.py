@@ -162,6 +162,7 @@ def test_merged_keeps_siblings_and_drops_those_of_another_kind():
     base = {"a": {"b": 1, "c": 2}, "s": {"kind": "x", "only_x": 1}}
     assert merged(base, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}, "s": {"kind": "x", "only_x": 1}}
     assert merged(base, {"s": {"kind": "y"}})["s"] == {"kind": "y"}
+    assert merged({"s": {"p": 1}}, {"s": {"kind": "y"}})["s"] == {"p": 1, "kind": "y"}  # the order does not matter
     assert base["a"] == {"b": 1, "c": 2}
 
 

@@ -55,17 +55,15 @@ def dump(value: Any) -> Any:
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `change` laid over it, mapping by mapping; a changed `kind` starts from the defaults of its shape."""
+    """`base` with `change` laid over it, mapping by mapping; another `kind` starts from its own defaults."""
     result = dict(base)
     for key, value in change.items():
         old = result.get(key)
         result[key] = value
-        if (
-            isinstance(old, Mapping)
-            and isinstance(value, Mapping)
-            and value.get("kind", old.get("kind")) == old.get("kind")
-        ):
-            result[key] = merged(old, value)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            kinds = {side["kind"] for side in (old, value) if isinstance(side.get("kind"), str)}
+            if len(kinds) < 2:
+                result[key] = merged(old, value)
     return result
 
 

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-FOLDERS = re.compile(r"(?<![\w.~}\])*-])/(?:root|home|work|Users|opt|mnt|srv)/[\w.]|\b[A-Z]:\\\w")
+FOLDERS = re.compile(
+    r"(?<![\w.~}\])*-])/(?:root|home|work|Users|opt|mnt|srv)/[\w.]|\b[A-Z]:\\(?:Users|Windows|Program)"
+)
 HOSTS = re.compile(
     r"\b(?:files\.pythonhosted|registry\.npmjs|(?:test\.|www\.)?pypi|download\.pytorch|deb\.debian)\.org\b"
 )

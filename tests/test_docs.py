@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import check_site
 import format_table
@@ -14,6 +16,8 @@ import mathml
 import pytest
 import torch
 import yaml
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import burnish.cli.doctor
 import burnish.cli.stage
@@ -21,14 +25,15 @@ import burnish.models.load
 import burnish.stages.chat
 import burnish.stages.recipe
 from burnish.batch import Branch, Tree, pack
-from burnish.cli import main
-from burnish.config import load
+from burnish.cli import COMMANDS, main
+from burnish.config import leaves, load
 from burnish.config.imports import imported
 from burnish.data.formats import FORMATS
 from burnish.data.recognise import recognised
 from burnish.data.row import Row
 from burnish.errors import ModelError, StoreError
 from burnish.graders.format import CONSTRAINTS
+from burnish.stages.registry import STAGES, stage_class
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -119,6 +124,23 @@ def test_a_wrong_command_would_be_noticed(words_only, capsys):
     assert [main(shlex.split(line)) for line in wrong] == [2] * len(wrong)
 
 
+def test_the_first_page_names_every_verb():
+    table = re.findall(r"^\| (`[a-z].*?) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {verb.split()[0] for cell in table for verb in re.findall(r"`([^`]+)`", cell)}
+    assert named == {*STAGES, *COMMANDS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_settings_that_a_page_names_exist(page):
+    known = {leaf.name for verb in ("sft", "dpo", "sample") for leaf in leaves(stage_class(verb))}
+    groups = {setting.rpartition(".")[0] for setting in known} - {""}
+    heads = "|".join({setting.partition(".")[0] for setting in groups})
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(rf"`-{{0,2}}((?:{heads})\.[a-z_.]+)[ `]", text))
+    files = {one for one in named if one.endswith((".py", ".json", ".jsonl"))}
+    assert named - files <= known | groups
+
+
 def test_the_page_of_data_formats_is_in_step_with_the_registry():
     page = format_table.PAGE.read_text(encoding="utf-8")
     assert page == format_table.updated(page), "type: python scripts/format_table.py"
@@ -172,12 +194,47 @@ def test_the_loss_of_the_page_is_the_same_for_any_split(per_answer, power):
         torch.testing.assert_close(total, by_hand[power])
 
 
-def test_python_of_the_first_page_compiles_and_names_what_exists():
-    for page in (ROOT / "README.md", DOCS / "add-a-loss.md"):
-        for text in blocks(page, "python"):
-            compile(text, name(page), "exec")
-            for line in re.findall(r"^from burnish.*$", text, re.MULTILINE):
-                exec(line, {})
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Every byte is a token; a template in the style of ChatML."""
+    specials = ["<|im_start|>", "<|im_end|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*alphabet, *specials])}
+    bytewise = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bytewise.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytewise, eos_token="<|im_end|>", additional_special_tokens=specials
+    )
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tokenizer
+
+
+def tiny_model() -> LlamaForCausalLM:
+    """A Llama of a few thousand random parameters."""
+    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=258, num_key_value_heads=1, **shape)).eval()
+
+
+def python_pages() -> list[tuple[str, str]]:
+    pages = (ROOT / "README.md", DOCS / "add-a-loss.md")
+    return [(name(page), text) for page in pages for text in blocks(page, "python") if "Trainer(" in text]
+
+
+@pytest.mark.parametrize(("page", "text"), python_pages())
+def test_the_python_that_trains_does_train(page, text, per_answer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(burnish.models.load, "load_tokenizer", lambda source: tiny_tokenizer())
+    monkeypatch.setattr(burnish.models.load, "load_model", lambda source: tiny_model())
+    row = {"prompt": "Name a gem.", "completion": "Opal."}
+    (tmp_path / "train.jsonl").write_text((json.dumps(row) + "\n") * 3, encoding="utf-8")
+    there: dict[str, object] = {"__name__": "page"}
+    monkeypatch.setitem(sys.modules, "page", ModuleType("page"))
+    exec(compile(text, page, "exec", dont_inherit=True), there)
+    assert there["trainer"].num_updates == 20
 
 
 def test_equations_become_mathml_and_code_stays_code():

@@ -20,6 +20,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, cast, get_args
 
 from burnish.errors import BadRow, shown
@@ -36,7 +37,7 @@ class Message:
 
     Attributes:
         role: who speaks; "text" is plain text outside of any chat template.
-        content: what is said. May be empty only when there are tool calls or thinking.
+        content: what is said. Empty beside tool calls or thinking, and in a sampled answer that ended at once.
         thinking: reasoning that precedes the content (`reasoning_content` in the OpenAI shape).
         tool_calls: calls as the OpenAI shape has them: `{"type": "function", "function": {"name", "arguments"}}`.
         tool_call_id, name: on a "tool" message, which call it answers and which tool speaks.
@@ -158,7 +159,8 @@ def _completion_dict(completion: Completion) -> dict[str, Any]:
         if (value := getattr(completion, name)) is not None:
             row[name] = value
     for name in ("reasons", "token_ids", "logps"):
-        if value := getattr(completion, name):
+        value = getattr(completion, name)
+        if value is not None and (value or name != "reasons"):
             row[name] = list(value)
     return row
 
@@ -173,17 +175,22 @@ def example_from(row: Mapping[str, Any], *, file: str, line: int) -> Example:
     Raises:
         BadRow: a field is missing, unknown or of the wrong type.
     """
+    if not isinstance(row, Mapping):
+        raise BadRow(file=file, line=line, field="", found=shown(row), allowed="an object with prompt and completions")
     _only(row, {"id", "prompt", "completions", "tools", "columns"}, field="", file=file, line=line)
+    name = row.get("id", line)
+    if isinstance(name, bool) or not isinstance(name, (str, int)):
+        raise BadRow(file=file, line=line, field="id", found=shown(name), allowed="a string")
     prompt = _list(row.get("prompt", []), field="prompt", file=file, line=line)
     completions = _list(row.get("completions", []), field="completions", file=file, line=line)
     columns = row.get("columns", {})
     if not isinstance(columns, Mapping):
         raise BadRow(file=file, line=line, field="columns", found=shown(columns), allowed="an object")
     return Example(
-        id=str(row.get("id", line)),
+        id=str(name),
         prompt=messages_from(prompt, field="prompt", file=file, line=line),
         completions=tuple(_completion_from(c, i, file=file, line=line) for i, c in enumerate(completions)),
-        tools=tuple(_list(row.get("tools", []), field="tools", file=file, line=line)),
+        tools=_objects(row.get("tools", []), field="tools", file=file, line=line),
         columns=columns,
     )
 
@@ -192,7 +199,7 @@ def messages_from(rows: Iterable[Any], *, field: str, file: str, line: int) -> t
     """Read messages in the OpenAI shape (`role`, `content`, `tool_calls`, ...), each checked.
 
     Raises:
-        BadRow: a message is not an object, has an unknown role or key, or says nothing.
+        BadRow: a message is not an object, has an unknown role or key, or a value of the wrong type.
     """
     return tuple(_message_from(row, f"{field}[{i}]", file=file, line=line) for i, row in enumerate(rows))
 
@@ -210,7 +217,10 @@ def _message_from(row: Any, where: str, *, file: str, line: int) -> Message:
     thinking = row.get("thinking", row.get("reasoning_content"))
     if thinking is not None and not isinstance(thinking, str):
         raise BadRow(file=file, line=line, field=f"{where}.thinking", found=shown(thinking), allowed="a string")
-    calls = _list(row.get("tool_calls") or [], field=f"{where}.tool_calls", file=file, line=line)
+    calls = _objects(row.get("tool_calls") or [], field=f"{where}.tool_calls", file=file, line=line)
+    for name in ("tool_call_id", "name"):
+        if not isinstance(row.get(name), (str, NoneType)):
+            raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(row[name]), allowed="a string")
     content = row.get("content")
     if content is None and (calls or thinking):
         content = ""
@@ -223,7 +233,7 @@ def _message_from(row: Any, where: str, *, file: str, line: int) -> Message:
         role=cast(Role, role),
         content=content,
         thinking=thinking,
-        tool_calls=tuple(calls),
+        tool_calls=calls,
         tool_call_id=row.get("tool_call_id"),
         name=row.get("name"),
         weight=float(weight),
@@ -234,25 +244,38 @@ def _completion_from(row: Any, index: int, *, file: str, line: int) -> Completio
     where = f"completions[{index}]"
     if not isinstance(row, Mapping):
         raise BadRow(file=file, line=line, field=where, found=shown(row), allowed="an object with messages")
-    plain: dict[str, Any] = {"rank": int, "label": bool, "score": (int, float), "finish": str, "policy_version": str}
-    lists: dict[str, Any] = {"reasons": str, "token_ids": int, "logps": (int, float)}
-    _only(row, {"messages", *plain, *lists}, field=where, file=file, line=line)
+    _only(row, {"messages", *_SCALARS, *_LISTS}, field=where, file=file, line=line)
     values: dict[str, Any] = {}
-    for name, kind in plain.items():
-        value = row.get(name)
-        wrong_bool = isinstance(value, bool) and kind is not bool
-        if value is not None and (wrong_bool or not isinstance(value, kind)):
-            allowed = kind.__name__ if isinstance(kind, type) else "a number"
-            raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(value), allowed=allowed)
-        values[name] = value
-    for name, kind in lists.items():
-        items = _list(row.get(name) or [], field=f"{where}.{name}", file=file, line=line)
-        if not all(isinstance(item, kind) for item in items):
-            raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(items), allowed="a list")
-        values[name] = tuple(items) if items or name == "reasons" else None
+    for name, (kinds, allowed) in _SCALARS.items():
+        values[name] = row.get(name)
+        if values[name] is not None and type(values[name]) not in kinds:
+            raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(values[name]), allowed=allowed)
+    if values["finish"] not in (None, *get_args(FinishReason)):
+        found, allowed = shown(values["finish"]), " or ".join(get_args(FinishReason))
+        raise BadRow(file=file, line=line, field=f"{where}.finish", found=found, allowed=allowed)
+    for name, (kinds, allowed) in _LISTS.items():
+        items = row.get(name)
+        if items is not None and not (isinstance(items, list) and all(type(item) in kinds for item in items)):
+            raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(items), allowed=allowed)
+        values[name] = None if items is None else tuple(items)
+    values["reasons"] = values["reasons"] or ()
     messages = _list(row.get("messages"), field=f"{where}.messages", file=file, line=line)
     values["messages"] = messages_from(messages, field=f"{where}.messages", file=file, line=line)
     return Completion(**values)
+
+
+_SCALARS: dict[str, tuple[tuple[type, ...], str]] = {
+    "rank": ((int,), "an integer"),
+    "label": ((bool,), "true or false"),
+    "score": ((int, float), "a number"),
+    "finish": ((str,), "a string"),
+    "policy_version": ((str,), "a string"),
+}
+_LISTS: dict[str, tuple[tuple[type, ...], str]] = {
+    "reasons": ((str,), "a list of strings"),
+    "token_ids": ((int,), "a list of integers"),
+    "logps": ((int, float), "a list of numbers"),
+}
 
 
 def _only(row: Mapping[str, Any], known: set[str], *, field: str, file: str, line: int) -> None:
@@ -266,6 +289,14 @@ def _list(value: Any, *, field: str, file: str, line: int) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         raise BadRow(file=file, line=line, field=field, found=shown(value), allowed="a list")
     return list(value)
+
+
+def _objects(value: Any, *, field: str, file: str, line: int) -> tuple[Mapping[str, Any], ...]:
+    items = _list(value, field=field, file=file, line=line)
+    for index, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            raise BadRow(file=file, line=line, field=f"{field}[{index}]", found=shown(item), allowed="an object")
+    return tuple(items)
 
 
 def write_jsonl(path: Path, examples: Iterable[Example]) -> int:

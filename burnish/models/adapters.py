@@ -53,7 +53,7 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, seed: int) -> PeftModel:
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_from(seed, "lora"))
+        torch.default_generator.manual_seed(seed_from(seed, "lora"))  # peft draws on the CPU; leave other devices alone
         try:
             return get_peft_model(model, config)
         except ValueError as error:
@@ -88,13 +88,17 @@ def merged(model: PeftModel) -> PreTrainedModel:
 
 
 def sample_logps(model: PreTrainedModel) -> Tensor:
-    """Log-probabilities of the whole vocabulary on a few fixed random tokens, to compare two models. (T, V)"""
+    """Log-probabilities of the whole vocabulary on a few fixed random tokens, to compare two models. (T, V)
+
+    Without dropout; the model is left in the mode and with the attention that it came with.
+    """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = torch.randint(0, vocabulary, (1, 16), generator=generator_from("sample_logps"))
-    implementation = model.config._attn_implementation
+    implementation, training = model.config._attn_implementation, model.training
     model.set_attn_implementation("eager")
+    model.eval()
     device = next(model.parameters()).device
     with torch.no_grad():
         logits = model(input_ids=tokens.to(device), use_cache=False).logits[0].float()
-    model.set_attn_implementation(implementation)
+    model.train(training).set_attn_implementation(implementation)
     return torch.log_softmax(logits, dim=-1).cpu()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from jinja2 import Environment, StrictUndefined
 
 from burnish import __version__
@@ -79,5 +79,5 @@ def push(folder: Path, name: str, card: str) -> None:
     try:
         hub.create_repo(name, exist_ok=True)
         hub.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a model made with Burnish")
-    except (HfHubHTTPError, LocalTokenNotFoundError, OSError, ValueError) as error:
+    except (HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         raise ModelError(f"the model is saved in {folder}, but the upload to '{name}' failed: {error}") from error

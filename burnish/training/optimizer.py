@@ -8,18 +8,25 @@ rounding. After the update the master is rounded into the parameter.
          ▲                                                            │ clip, AdamW
          └────────────────────── rounded ◄── master (float32) ◄───────┘
 
-A parameter that is float32 already (or sharded by FSDP, which keeps its own float32 shards) is its own master. Weight
-decay applies to matrices and not to vectors: biases and norm scales have no direction to shrink in.
+A parameter that is float32 already (or sharded by FSDP, which keeps its own float32 shards) is its own master. Where
+two optimisers are made for the same parameters, the later one gets the gradients. Weight decay applies to matrices and
+not to vectors: biases and norm scales have no direction to shrink in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakIdKeyDictionary
 
 from burnish.config import setting, settings
+from burnish.training.parallel import sharded_like, whole
+
+_collectors: MutableMapping[Tensor, RemovableHandle] = WeakIdKeyDictionary()
+"""The hook that empties each parameter's gradient into a master; a second one would find nothing."""
 
 
 @settings
@@ -54,7 +61,7 @@ class MasterOptimizer:
             else:
                 master = nn.Parameter(parameter.detach().float().clone())
                 self.masters[name] = master
-                parameter.register_post_accumulate_grad_hook(_collector(master))
+                _collect(parameter, master)
         matrices = [master for master in self.masters.values() if master.ndim >= 2]
         vectors = [master for master in self.masters.values() if master.ndim < 2]
         self.adam = torch.optim.AdamW(
@@ -75,9 +82,13 @@ class MasterOptimizer:
         for group in self.adam.param_groups:
             group["lr"] = rate
         self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        self.drop_gradients()
         self.publish()
         return rate
+
+    def drop_gradients(self) -> None:
+        """Forget what backward passes have gathered."""
+        self.adam.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -87,25 +98,27 @@ class MasterOptimizer:
                 parameter.copy_(self.masters[name])
 
     def state(self) -> dict[str, Tensor]:
-        """Masters and moments as tensors by name, for a checkpoint."""
-        tensors = {f"master.{name}": master.detach() for name, master in self.masters.items()}
+        """Masters and moments as whole tensors by name, for a checkpoint. All ranks must call it."""
+        tensors = {f"master.{name}": whole(master.detach()) for name, master in self.masters.items()}
         for name, master in self.masters.items():
             for key, value in self.adam.state.get(master, {}).items():
-                tensors[f"adam.{key}.{name}"] = value
+                tensors[f"adam.{key}.{name}"] = whole(value)
         return tensors
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave.
+        """Put back what `state` gave. All ranks must call it.
 
         Raises:
             KeyError: a master is missing.
+            RuntimeError: one has another shape.
         """
         for name, master in self.masters.items():
-            master.copy_(tensors[f"master.{name}"])
-            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
-            if keys:
-                self.adam.state[master] = {key: tensors[f"adam.{key}.{name}"].clone() for key in keys}
+            master.copy_(sharded_like(tensors[f"master.{name}"], master))
+            if f"adam.step.{name}" in tensors:
+                moments = {key: tensors[f"adam.{key}.{name}"] for key in ("exp_avg", "exp_avg_sq")}
+                state = {key: sharded_like(value, master).clone() for key, value in moments.items()}
+                self.adam.state[master] = {"step": tensors[f"adam.step.{name}"].clone(), **state}
         self.publish()
 
 
@@ -119,6 +132,13 @@ def put(masters: Mapping[str, nn.Parameter], module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
     for name, master in masters.items():
         parameters[name].copy_(master)
+
+
+def _collect(parameter: nn.Parameter, master: nn.Parameter) -> None:
+    """Have backward add the gradient of `parameter` to that of `master`, and to no other."""
+    if (earlier := _collectors.get(parameter)) is not None:
+        earlier.remove()
+    _collectors[parameter] = parameter.register_post_accumulate_grad_hook(_collector(master))
 
 
 def _collector(master: nn.Parameter) -> Callable[[Tensor], None]:

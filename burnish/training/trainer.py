@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from burnish.batch import Item
 from burnish.config import setting, settings
@@ -31,7 +32,7 @@ from burnish.metrics import Mean, Metric, Number, Sum, merged, values
 from burnish.numerics import seed_from
 from burnish.objectives.objective import Loss, Objective
 from burnish.training.optimizer import AdamW, MasterOptimizer
-from burnish.training.parallel import Ranks
+from burnish.training.parallel import Ranks, whole
 from burnish.training.plan import MicroBatch, packed_cost, plan
 from burnish.training.schedule import Constant, Schedule
 from burnish.training.source import Feedback, Source
@@ -80,6 +81,7 @@ class _Pending:
     metrics: list[Mapping[str, Metric]] = field(default_factory=list)
     weights: dict[str, float] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
+    num_micros: int = 0
     num_tokens: int = 0
     seconds: float = 0.0
 
@@ -101,7 +103,8 @@ class Trainer(Generic[ItemT]):
         num_updates: updates done.
 
     Raises:
-        TrainingError: no part provides an output that the objective reads, or nothing is trainable.
+        TrainingError: an output that the objective reads is provided by no part or by two, a part that is not frozen
+            provides nothing that is read, or nothing is trainable.
     """
 
     def __init__(
@@ -126,10 +129,7 @@ class Trainer(Generic[ItemT]):
         self.device = device or torch.device("cpu")
         self.num_updates = 0
         self._pending = _Pending()
-        self._reads = {name: frozenset(objective.reads) & _provides(part) for name, part in self.parts.items()}
-        missing = set(objective.reads) - frozenset().union(*self._reads.values())
-        if missing:
-            raise TrainingError(f"{type(objective).__name__} reads {sorted(missing)}, but no part provides that")
+        self._reads = _reads(self.parts, objective)
         self.optimizers = {
             name: MasterOptimizer(trainable, part.optimizer or updates.optimizer)
             for name, part in self.parts.items()
@@ -181,46 +181,64 @@ class Trainer(Generic[ItemT]):
         return self.optimizer_step()
 
     def forward_backward(self, batch: Sequence[ItemT]) -> None:
-        """Add the gradient of a global batch; may be called several times before `optimizer_step`."""
+        """Add the gradient of a global batch; may be called several times before `optimizer_step`.
+
+        Raises:
+            NonFinite: the loss is not finite; everything gathered since the last update is dropped.
+            OverBudget: a group does not fit into a micro-batch; nothing was added.
+        """
         started = time.perf_counter()
         every_rank = self._plan(batch)
         weights = self._weights(every_rank)
         own = every_rank[self.ranks.index]
         statistics = self._statistics(own)
-        self._train(True)
-        for number, micro in enumerate(own):
-            collated = _collate(micro.items).to(self.device)
-            with self._randomness(number):
-                loss = self.objective.loss(self._outputs(collated), collated, statistics)
-            scaled = _scaled(loss.terms, weights)
-            _require_finite(scaled, loss.terms, collated.ids, "loss")
-            (scaled * 0.0 if micro.spare else scaled).backward()
-            if not micro.spare:
-                self._pending.metrics.append(_all_metrics(loss, self.objective.weights(collated)))
-                self._pending.num_tokens += collated.num_tokens
+        try:
+            self._backward(own, weights, statistics)
+        except BaseException:
+            self._drop()
+            raise
         for name, weight in weights.items():
             self._pending.weights[name] = self._pending.weights.get(name, 0.0) + weight
         self._pending.ids.extend(item.id for item in batch)
         self._pending.seconds += time.perf_counter() - started
 
+    def _backward(
+        self, own: list[MicroBatch[ItemT]], weights: Mapping[str, float], statistics: Mapping[str, Number]
+    ) -> None:
+        """Forward and backward of this rank's micro-batches."""
+        self._train(True)
+        for number, micro in enumerate(own, start=self._pending.num_micros):
+            collated = _collate(micro.items).to(self.device)
+            with self._randomness(number):
+                loss = self.objective.loss(self._outputs(collated), collated, statistics)
+            scaled = _scaled(loss.terms, weights)
+            _require_finite(scaled, loss.terms, collated.ids)
+            (scaled * 0.0 if micro.spare else scaled).backward()
+            if not micro.spare:
+                self._pending.metrics.append(_all_metrics(loss, self.objective.weights(collated)))
+                self._pending.num_tokens += collated.num_tokens
+        self._pending.num_micros += len(own)
+
     def optimizer_step(self) -> Mapping[str, float]:
         """Update from the gradients gathered so far; returns the metrics of the update.
 
         Raises:
-            NonFinite: the gradient is not finite; nothing was updated.
+            NonFinite: the gradient is not finite; nothing was updated, and the gradient is dropped.
             TrainingError: there is no gradient.
         """
         started = time.perf_counter()
         if not self._pending.ids:
             raise TrainingError("optimizer_step needs a forward_backward before it")
-        penalty = self.objective.penalty({name: part.module for name, part in self.parts.items()})
-        if penalty is not None:
-            _require_finite(penalty, {"penalty": penalty}, (), "penalty")
-            penalty.backward()
+        for optimizer in self.optimizers.values():
+            self.ranks.sum_gradients(optimizer.masters.values())
+        penalty = self._penalty()
         gradients = [gradient for optimizer in self.optimizers.values() for gradient in optimizer.gradients()]
+        if not gradients:
+            raise TrainingError("no parameter got a gradient; was another trainer made for the same parts since?")
         norm = _norm(gradients)
         if not torch.isfinite(norm):
             shown = ", ".join(self._pending.ids[:8])
+            self._drop()
             raise NonFinite(f"the gradient norm of update {self.num_updates + 1} is {float(norm)}; examples: {shown}")
         if self.updates.clip_norm and norm > self.updates.clip_norm:
             for gradient in gradients:
@@ -251,6 +269,25 @@ class Trainer(Generic[ItemT]):
             if not micro.spare:
                 found.append(_all_metrics(loss, self.objective.weights(collated)))
         return _numbers(self.ranks.merged(merged(found)))
+
+    def _penalty(self) -> Tensor | None:
+        """Add the gradient of the objective's penalty, once per update; returns its value."""
+        penalty = self.objective.penalty({name: part.module for name, part in self.parts.items()})
+        if penalty is None:
+            return None
+        penalty = whole(penalty)
+        if not torch.isfinite(penalty):
+            shown = ", ".join(self._pending.ids[:8])
+            self._drop()
+            raise NonFinite(f"the penalty of update {self.num_updates + 1} is {float(penalty)}; examples: {shown}")
+        penalty.backward()
+        return penalty.detach()
+
+    def _drop(self) -> None:
+        """Forget what was gathered since the last update, so that an error leaves nothing for the next one."""
+        self._pending = _Pending()
+        for optimizer in self.optimizers.values():
+            optimizer.drop_gradients()
 
     def _plan(self, batch: Sequence[ItemT]) -> list[list[MicroBatch[ItemT]]]:
         return plan(
@@ -304,7 +341,7 @@ class Trainer(Generic[ItemT]):
         metrics = _numbers(self.ranks.merged(mine))
         metrics |= {f"weight_{name}": 0.0 for name, weight in pending.weights.items() if weight == 0}
         if penalty is not None:
-            metrics["penalty"] = float(penalty.detach())
+            metrics["penalty"] = float(penalty)
             metrics["loss"] += metrics["penalty"]
         return metrics
 
@@ -326,6 +363,30 @@ class _seeded(AbstractContextManager[None]):  # noqa: N801
 
 def _collate(items: Sequence[ItemT]) -> Any:
     return type(items[0]).collate(items)
+
+
+def _reads(parts: Mapping[str, Part], objective: Objective) -> dict[str, frozenset[str]]:
+    """Which outputs the objective reads from each part.
+
+    Raises:
+        TrainingError: an output comes from no part or from two, or a part trains for nothing.
+    """
+    kind = type(objective).__name__
+    found = {name: frozenset(objective.reads) & _provides(part) for name, part in parts.items()}
+    for output in objective.reads:
+        givers = [name for name, outputs in found.items() if output in outputs]
+        if not givers:
+            raise TrainingError(f"{kind} reads '{output}', but no part provides that")
+        if len(givers) > 1:
+            raise TrainingError(f"{kind} reads '{output}', and more than one part provides it: {', '.join(givers)}")
+    for name, part in parts.items():
+        if not part.frozen and not found[name]:
+            provided = ", ".join(sorted(_provides(part))) or "nothing"
+            raise TrainingError(
+                f"the part '{name}' would train for nothing: it provides {provided}, and {kind} reads "
+                f"{', '.join(objective.reads)}; set frozen=True or leave the part out"
+            )
+    return found
 
 
 def _provides(part: Part) -> frozenset[str]:
@@ -359,19 +420,23 @@ def _numbers(metrics: Mapping[str, Metric]) -> dict[str, float]:
     """Reduced metrics as plain numbers, with the total loss; a single term needs no name of its own."""
     found = {name: float(value) for name, value in values(metrics).items()}
     terms = {name: found.pop(name) for name in list(found) if name.startswith("term_")}
-    total = sum(value for value in terms.values() if value == value)
+    total = sum(value for name, value in terms.items() if not _is_empty(metrics[name]))
     named = {name.removeprefix("term_"): value for name, value in terms.items()} if len(terms) > 1 else {}
     return {"loss": total, **named, **found}
 
 
-def _require_finite(total: Tensor, terms: Mapping[str, Tensor], ids: Sequence[str], what: str) -> None:
+def _is_empty(metric: Metric) -> bool:
+    return isinstance(metric, Mean) and metric.weight == 0
+
+
+def _require_finite(total: Tensor, terms: Mapping[str, Tensor], ids: Sequence[str]) -> None:
     if not torch.isfinite(total):
         shown = ", ".join(f"{name} = {float(term.detach())}" for name, term in terms.items())
-        where = f"; examples: {', '.join(ids[:8])}" if ids else ""
-        raise NonFinite(f"the {what} is not finite before the update ({shown}){where}")
+        raise NonFinite(f"the loss is not finite before the update ({shown}); examples: {', '.join(ids[:8])}")
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
     """Norm of all gradients together; of sharded ones the norm of the whole."""
-    norm = torch.nn.utils.get_total_norm(gradients)
-    return norm.full_tensor() if isinstance(norm, torch.distributed.tensor.DTensor) else norm
+    kinds = {type(gradient) for gradient in gradients}
+    norms = [whole(get_total_norm([g for g in gradients if type(g) is kind])) for kind in kinds]
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))

@@ -142,6 +142,23 @@ def test_one_mistake_reads_well(values: dict[str, Any], mistake: str):
     assert mistakes_of({"model": "m", **values}) == [mistake]
 
 
+@settings
+class Strict:
+    lora: Lora = setting(..., "needed")
+    least: int = setting(1, "at least 1 without an adapter")
+
+    def __post_init__(self) -> None:
+        raise ValueError("never right")
+
+
+def test_what_follows_from_a_mistake_is_no_mistake_of_its_own():
+    assert mistakes_of({"lora": {"rank": 0}}, Strict) == ["'lora.rank' is 0; it must be greater than or equal to 1"]
+    assert mistakes_of({"lora": {"rank": 1}, "leats": 2}, Strict) == [
+        "unknown setting 'leats' (value 2); did you mean 'least'?"
+    ]
+    assert mistakes_of({"lora": {"rank": 1}}, Strict) == ["never right"]
+
+
 def test_dump_is_read_back_unchanged():
     value = load(Whole, {"model": "m", "lora": {}, "parts": [{"path": "x", "share": 2}], "named": {"a": "b"}})
     assert load(Whole, dump(value)) == value

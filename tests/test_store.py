@@ -64,6 +64,16 @@ def test_a_hash_is_kept_by_path_size_and_time(tmp_path: Path, monkeypatch: pytes
     assert content_key(str(path)) != before
 
 
+def test_a_file_that_may_change_under_the_same_time_is_read_again(tmp_path: Path):
+    path = tmp_path / "one.txt"
+    path.write_text("same")
+    stat = path.stat()
+    before = content_key(str(path))
+    path.write_text("diff")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert content_key(str(path)) != before
+
+
 def test_a_folder_is_known_by_names_and_content(tmp_path: Path):
     folder = tmp_path / "data"
     (folder / "in").mkdir(parents=True)

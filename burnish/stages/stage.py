@@ -31,7 +31,8 @@ class Work:
     Attributes:
         out: the folder of the artefact. It may hold what a killed try left; a stage goes on from there or starts over.
         say: prints one line for the user.
-        record: adds facts to `run.json`, such as `{"template_hash": ...}`; known before the stage ends.
+        record: adds facts to `run.json`, such as `{"template_hash": ...}`; written at once. A mapping is merged with
+            what stands under its name (`numerics` holds the thread count already); the runner's own names are refused.
         resume: whether `out` may hold an unfinished try of the same settings.
     """
 
@@ -59,7 +60,7 @@ class Stage(ABC):
 
     Class attributes:
         verb: the name on the command line and in recipes.
-        growable: fields that may be raised when an unfinished run is resumed.
+        growable: fields that may be raised when a run is resumed, or continued after its end.
     """
 
     verb: ClassVar[str]
@@ -75,6 +76,9 @@ class Stage(ABC):
 
     def plan(self) -> Plan:
         """Check everything that can be checked before any work (inputs exist, columns are there, sizes fit).
+
+        Called by a dry run, before `--overwrite` moves a run away, and in a recipe for every stage whose inputs exist
+        before the first one works. `run` is not preceded by it elsewhere, and checks for itself.
 
         Raises:
             BurnishError: the run could not succeed.

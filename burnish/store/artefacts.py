@@ -54,11 +54,13 @@ def find(name: str, store: Path) -> Path:
 
 
 def explain(folder: Path, other: Path | None = None) -> list[str]:
-    """What a run folder was made of, or in what two of them differ; one line each.
+    """What a run folder was made of, or in what two of them differ; one line each. Of a recipe's folder, its stages.
 
     Raises:
         StoreError: a folder is no run folder.
     """
+    if other is None and (stages := (read_record(folder) or {}).get("stages")) is not None:
+        return [f"{name}: {item['verb']} {item['key']} ({item['folder']})" for name, item in stages.items()]
     made = _identity(folder)
     if other is not None:
         found = differences(made, _identity(other))

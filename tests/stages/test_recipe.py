@@ -264,6 +264,7 @@ def test_gc_and_explain_speak_of_recipes(write: Write):
     run_recipe(changed, say=quietly)
     gone = garbage(recipe.store, {step.folder.name for step in changed.steps})
     assert {item.folder for item in gone} == {step.folder for step in recipe.steps[1:]}
+    assert explain(recipe.out)[0] == f"one: count {recipe.steps[0].identity.key} ({recipe.steps[0].folder})"
     lines = explain(recipe.steps[1].folder, changed.steps[1].folder)
     assert lines[1:] == ["setting steps: 3 | 4"]
     why = explain(recipe.steps[2].folder, changed.steps[2].folder)[1:]

@@ -248,11 +248,9 @@ def _completion_from(row: Any, index: int, *, file: str, line: int) -> Completio
     values: dict[str, Any] = {}
     for name, (kinds, allowed) in _SCALARS.items():
         values[name] = row.get(name)
-        if values[name] is not None and type(values[name]) not in kinds:
+        unknown = name == "finish" and values[name] not in get_args(FinishReason)
+        if values[name] is not None and (type(values[name]) not in kinds or unknown):
             raise BadRow(file=file, line=line, field=f"{where}.{name}", found=shown(values[name]), allowed=allowed)
-    if values["finish"] not in (None, *get_args(FinishReason)):
-        found, allowed = shown(values["finish"]), " or ".join(get_args(FinishReason))
-        raise BadRow(file=file, line=line, field=f"{where}.finish", found=found, allowed=allowed)
     for name, (kinds, allowed) in _LISTS.items():
         items = row.get(name)
         if items is not None and not (isinstance(items, list) and all(type(item) in kinds for item in items)):
@@ -268,7 +266,7 @@ _SCALARS: dict[str, tuple[tuple[type, ...], str]] = {
     "rank": ((int,), "an integer"),
     "label": ((bool,), "true or false"),
     "score": ((int, float), "a number"),
-    "finish": ((str,), "a string"),
+    "finish": ((str,), " or ".join(get_args(FinishReason))),
     "policy_version": ((str,), "a string"),
 }
 _LISTS: dict[str, tuple[tuple[type, ...], str]] = {

@@ -1,0 +1,63 @@
+"""Metrics add up over micro-batches before they are divided."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.metrics import Max, Mean, Sum, merged, values
+
+WHOLE = st.integers(-1000, 1000).map(float)
+
+
+def test_a_mean_is_a_pair_of_sums_and_not_an_average_of_averages():
+    parts = [{"loss": Mean(6.0, 3.0)}, {"loss": Mean(2.0, 1.0)}, {"loss": Mean(0.0, 4.0)}]
+    assert values(merged(parts)) == {"loss": 1.0}
+
+
+def test_each_kind_reduces_in_its_own_way():
+    parts = [{"tokens": Sum(3), "worst": Max(2.0)}, {"tokens": Sum(4), "worst": Max(-1.0)}]
+    assert values(merged(parts)) == {"tokens": 7, "worst": 2.0}
+
+
+def test_a_mean_without_weight_is_not_a_number():
+    assert math.isnan(Mean(0.0, 0.0).value)
+    assert Mean(0.0, 0.0).merge(Mean(3.0, 2.0)).value == 1.5
+
+
+def test_a_name_may_be_missing_in_a_part():
+    parts = [{"loss": Mean(1.0, 1.0)}, {}, {"loss": Mean(3.0, 1.0), "extra": Sum(1)}]
+    assert values(merged(parts)) == {"loss": 2.0, "extra": 1}
+
+
+def test_merging_nothing_gives_nothing():
+    assert merged([]) == {}
+
+
+def test_vectors_add_up():
+    loads = [{"load": Mean(torch.tensor([1.0, 3.0]), 2.0)}, {"load": Mean(torch.tensor([3.0, 1.0]), 2.0)}]
+    assert torch.equal(values(merged(loads))["load"], torch.tensor([1.0, 1.0]))
+
+
+def test_the_parts_are_left_as_they_were():
+    part = {"load": Sum(torch.tensor([1.0]))}
+    merged([part, part])
+    assert part["load"].total.item() == 1.0
+
+
+def test_one_name_with_two_kinds_is_refused():
+    with pytest.raises(TypeError, match="metric 'loss' is a Mean here and a Sum there"):
+        merged([{"loss": Mean(1.0, 1.0)}, {"loss": Sum(1.0)}])
+
+
+@given(st.lists(st.tuples(WHOLE, WHOLE), min_size=1), st.integers(0, 20))
+def test_any_split_gives_the_same_values(pairs, cut):
+    parts = [{"mean": Mean(total, abs(weight)), "sum": Sum(total), "max": Max(weight)} for total, weight in pairs]
+    whole = merged(parts)
+    assert merged([merged(parts[:cut]), merged(parts[cut:])]) == whole
+    assert merged(reversed(parts)) == whole
+    assert whole["max"].value == max(weight for _, weight in pairs)

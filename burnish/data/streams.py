@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal
 
 from burnish.config import setting, settings
@@ -12,7 +13,8 @@ from burnish.data.files import Documents, Rows, Source, json_lines, json_rows, t
 from burnish.data.formats import FormatName, known_fields
 from burnish.data.locate import Files, Hub, Saved, located, of_split, suffix
 from burnish.data.tables import csv_rows, dataset_rows, parquet_rows
-from burnish.errors import ConfigError, DataError
+from burnish.errors import BurnishError, ConfigError, DataError
+from burnish.hub import hub_revision
 
 _READERS = {
     ".json": json_rows,
@@ -131,8 +133,10 @@ def _hub_table(settings: DataSettings, hub: Hub) -> Any:
 
     split = settings.split or hub.split
     try:
+        if not (Path(datasets.config.HF_DATASETS_CACHE) / hub.name.replace("/", "___")).is_dir():
+            hub_revision(hub.name, revision=hub.revision, kind="dataset")  # asks once; loading asks for a minute
         table = datasets.load_dataset(hub.name, name=settings.subset, split=split, revision=hub.revision)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, BurnishError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"no file or folder '{settings.path}' here, and the hub does not give a data set of that name: {cause}; "

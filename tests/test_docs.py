@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -128,6 +129,15 @@ def test_the_first_page_names_every_verb():
     table = re.findall(r"^\| (`[a-z].*?) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     named = {verb.split()[0] for cell in table for verb in re.findall(r"`([^`]+)`", cell)}
     assert named == {*STAGES, *COMMANDS}
+
+
+def test_the_page_of_concepts_draws_the_layers_that_are_checked():
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [re.findall(r"burnish\.(\w+)", line) for line in rules["contracts"][0]["layers"]]
+    there = {path.stem for path in (ROOT / "burnish").iterdir()}
+    section = (DOCS / "concepts.md").read_text(encoding="utf-8").partition("## Layers")[2].partition("\n## ")[0]
+    drawn = [set(re.findall(r"`(\w+)`", line)) for line in section.splitlines() if line.startswith("| ")][1:]
+    assert drawn == [{one for one in names if one in there} for names in layers]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

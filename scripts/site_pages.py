@@ -23,22 +23,9 @@ from burnish.stages.registry import STAGES
 PACKAGE = Path(__file__).parents[1] / "burnish"
 
 LAYERS = (
-    *(
-        "errors",
-        "example",
-        "config",
-        "numerics",
-        "stats",
-        "hub",
-        "store",
-        "batch",
-        "protocols",
-        "metrics",
-        "text",
-        "data",
-    ),
-    *("models", "objectives", "sampling", "graders", "compress", "training", "evals", "synth", "reports", "studio"),
-    *("stages", "cli"),
+    *("errors", "hub", "example", "config", "numerics", "stats", "store", "batch", "protocols", "metrics"),
+    *("text", "data", "models", "objectives", "sampling", "graders", "compress", "training", "evals"),
+    *("synth", "reports", "studio", "stages", "cli"),
 )
 """Names in `burnish/`, lower levels first."""
 

@@ -21,8 +21,9 @@ class PromptsStage(Stage):
 
     verb: ClassVar[str] = "prompts"
 
-    count: int = setting(512, "prompts of each split", unit="prompts", ge=1)
-    splits: tuple[Split, ...] = setting(("train",), "which topics, wordings and kinds to draw from", min_length=1)
+    train: int = setting(512, "prompts with the topics and wordings for training", unit="prompts", ge=0)
+    test: int = setting(0, "prompts of the same kinds with topics and wordings held out", unit="prompts", ge=0)
+    held_out_kinds: int = setting(0, "prompts of kinds held out, with topics held out", unit="prompts", ge=0)
     kinds: tuple[str, ...] = setting((), "only these kinds of constraint; none given means all of the split")
     request_only: bool = setting(
         False, "ask without the constraint, for answers that `repair` turns into demonstrations of the whole prompt"
@@ -30,8 +31,8 @@ class PromptsStage(Stage):
     seed: int = setting(0, "another seed gives other prompts", ge=0)
 
     def __post_init__(self) -> None:
-        if len(set(self.splits)) < len(self.splits):
-            raise ValueError(f"splits: found {', '.join(self.splits)}; name each split once")
+        if not self._counts():
+            raise ValueError("no prompts are asked for; raise train, test or held_out_kinds")
 
     def plan(self) -> Plan:
         """Draw the prompts and show one."""
@@ -52,13 +53,17 @@ class PromptsStage(Stage):
         """The constraints that the prompts carry."""
         return (LowerCase, Bullets)
 
+    def _counts(self) -> dict[Split, int]:
+        counts: dict[Split, int] = {"train": self.train, "test": self.test, "held_out_kinds": self.held_out_kinds}
+        return {split: count for split, count in counts.items() if count}
+
     def _drawn(self) -> list[Example]:
         mistakes: list[str] = []
         drawn: list[Example] = []
-        for split in self.splits:
+        for split, count in self._counts().items():
             try:
                 drawn += prompts(
-                    seed=self.seed, count=self.count, split=split, kinds=self.kinds, request_only=self.request_only
+                    seed=self.seed, count=count, split=split, kinds=self.kinds, request_only=self.request_only
                 )
             except ConfigError as error:
                 mistakes += error.mistakes

@@ -133,12 +133,11 @@ def start_of(stage: Stage, out: Path, *, overwrite: bool = False) -> Start:
         return Start(identity=now, record=None, replaces=False, says=f"starts in {out}")
     if overwrite:
         return Start(identity=now, record=None, replaces=True, says=f"starts in {out}, the run there is moved away")
+    if record.get("state") == "finished":
+        raise Finished(_finished_message(out, record))
     before = Identity.read(record)
     found = differences(before, dataclasses.replace(now, grown=before.grown))
     raised = [item for item in found if _is_raised(item, stage.growable)]
-    finished = record.get("state") == "finished"
-    if finished and (not raised or len(raised) < len(found)):
-        raise Finished(_finished_message(out, record, stage.growable))
     # An error is mended by changing code; anything else that changed would make a run that nobody can repeat.
     mends = [item for item in found if "error" in record and item.part in ("code", "version")]
     if rest := [item for item in found if item not in raised and item not in mends]:
@@ -148,9 +147,9 @@ def start_of(stage: Stage, out: Path, *, overwrite: bool = False) -> Start:
     steps = tuple({f"{item.part} {item.name}": item.before} for item in (*raised, *mends))
     also = "".join(f"; {item.name} was {item.before}, is {item.now}" for item in raised)
     also += "".join(f"; {item.name} has changed since" for item in mends)
-    what = "continues the finished run" if finished else "goes on with the unfinished run"
     grown = dataclasses.replace(now, grown=(*before.grown, *steps))
-    return Start(identity=grown, record=record, replaces=False, says=f"{what} in {out}{also}")
+    says = f"goes on with the unfinished run in {out}{also}"
+    return Start(identity=grown, record=record, replaces=False, says=says)
 
 
 def _holds_nothing(out: Path) -> bool:
@@ -179,11 +178,10 @@ def _is_raised(item: Difference, growable: tuple[str, ...]) -> bool:
     )
 
 
-def _finished_message(out: Path, record: Mapping[str, Any], growable: tuple[str, ...]) -> str:
-    more = "".join(f", raise --{name} to continue it" for name in growable)
+def _finished_message(out: Path, record: Mapping[str, Any]) -> str:
     return (
         f"{out} holds a finished run of '{record['verb']}'; type --overwrite to start over (the old one is kept beside)"
-        f"{more}, or choose another --out"
+        ", or choose another --out"
     )
 
 

@@ -80,32 +80,30 @@ def test_data_that_is_not_there_or_not_answered_is_named(tmp_path):
 
 
 def test_prompts_writes_what_the_generator_draws(tmp_path):
-    examples, _, said = _run(PromptsStage(count=18, splits=("test", "held_out_kinds"), seed=7), tmp_path)
-    expected = [*prompts(seed=7, count=18, split="test"), *prompts(seed=7, count=18, split="held_out_kinds")]
+    examples, _, said = _run(PromptsStage(train=0, test=18, held_out_kinds=9, seed=7), tmp_path)
+    expected = [*prompts(seed=7, count=18, split="test"), *prompts(seed=7, count=9, split="held_out_kinds")]
     assert examples == expected
-    assert said == [f"36 prompts in {tmp_path}"]
+    assert said == [f"27 prompts in {tmp_path}"]
 
 
 @pytest.mark.parametrize(
-    "change", [{"count": 20}, {"splits": ("test",)}, {"kinds": ("bullets",)}, {"request_only": True}, {"seed": 1}]
+    "change", [{"train": 20}, {"test": 9}, {"held_out_kinds": 9}, {"kinds": ("bullets",)}, {"request_only": True}, {"seed": 1}]
 )
 def test_each_setting_of_prompts_changes_the_prompts(change, tmp_path):
-    base, _, _ = _run(PromptsStage(count=9), tmp_path / "a")
-    changed, _, _ = _run(PromptsStage(**{"count": 9, **change}), tmp_path / "b")
+    base, _, _ = _run(PromptsStage(train=9), tmp_path / "a")
+    changed, _, _ = _run(PromptsStage(**{"train": 9, **change}), tmp_path / "b")
     assert base != changed
 
 
 def test_prompts_plan_counts_kinds_and_reports_every_mistake():
-    plan = PromptsStage(count=18).plan()
+    plan = PromptsStage(train=18).plan()
     assert plan.facts["prompts"] == 18
     assert set(plan.facts["kinds"].values()) == {2}
     with pytest.raises(ConfigError) as error:
-        PromptsStage(splits=("train", "test"), kinds=("paragraphs",)).plan()
+        PromptsStage(train=1, test=1, kinds=("paragraphs",)).plan()
     assert len(error.value.mistakes) == 2
-    with pytest.raises(ConfigError, match="name each split once"):
-        load(PromptsStage, {"splits": ["train", "train"]})
-    with pytest.raises(ConfigError, match="'train', 'test' or 'held_out_kinds'"):
-        load(PromptsStage, {"splits": ["tarin"]})
+    with pytest.raises(ConfigError, match="no prompts are asked for"):
+        load(PromptsStage, {"train": 0})
 
 
 # --- grade

@@ -142,23 +142,21 @@ def test_a_try_that_made_nothing_holds_nobody_to_its_settings(tmp_path: Path):
     assert record_of(tmp_path / "out")["grown"] == []
 
 
-def test_steps_may_be_raised_on_an_unfinished_and_on_a_finished_run(tmp_path: Path):
+def test_steps_may_be_raised_on_an_unfinished_run(tmp_path: Path):
     cut_short(tmp_path / "out", steps=4)
-    run_stage(CountStage(steps=5), tmp_path / "out", say=quietly)
     said: list[str] = []
     run_stage(CountStage(steps=6), tmp_path / "out", say=said.append)
     assert numbers(tmp_path / "out") == ["1", "2", "3", "4", "5", "6"]
-    assert said == [f"continues the finished run in {tmp_path / 'out'}; steps was 5, is 6"]
+    assert said == [f"goes on with the unfinished run in {tmp_path / 'out'}; steps was 4, is 6"]
     record = record_of(tmp_path / "out")
-    assert record["grown"] == [{"setting steps": 4}, {"setting steps": 5}]
-    assert record["found"] == 5
+    assert record["grown"] == [{"setting steps": 4}]
     assert record["key"] != stage_identity(CountStage(steps=6)).key  # a run grown in steps is no straight one
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path):
     out = tmp_path / "out"
     run_stage(CountStage(), out, say=quietly)
-    for stage in (CountStage(), CountStage(steps=2), CountStage(steps=9, seed=1)):
+    for stage in (CountStage(), CountStage(steps=2), CountStage(steps=9), CountStage(steps=9, seed=1)):
         with pytest.raises(Finished, match="holds a finished run of 'count'; type --overwrite"):
             run_stage(stage, out, say=quietly)
     assert numbers(out) == ["1", "2", "3"]

@@ -1,4 +1,4 @@
-"""Tiny randomly initialised models of every architecture that must run in the tree layout."""
+"""Tiny randomly initialised models of every architecture that must run in the tree layout, and of some that cannot."""
 
 from __future__ import annotations
 
@@ -42,11 +42,32 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, object]]] = {
     "gpt_oss": ("gpt_oss", {**_GEMMA, **_SLIDING, "num_local_experts": 4, "num_experts_per_tok": 2}),
 }
 
+_SCAN = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
+_LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "norm_topk_prob": True}
+_MIXED = {"layer_types": ["linear_attention", "full_attention"], "shared_expert_intermediate_size": 16, "head_dim": 8}
+_LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32, "factor": 2.0}
+_LONG_FACTORS = {"long_factor": [2.0, 3.0, 4.0, 5.0], "short_factor": [1.0, 1.1, 1.2, 1.3]}
+
+PADDED: dict[str, tuple[str, dict[str, object]]] = {
+    "llama-dynamic": ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}}),
+    "phi3-longrope": ("phi3", {"rope_parameters": {**_LONG, **_LONG_FACTORS}}),
+    "qwen3_next": ("qwen3_next", {**_LINEAR, **_EXPERTS, **_MIXED}),
+    "lfm2": ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+    "falcon_h1": ("falcon_h1", {**_SCAN, "mamba_d_ssm": 64, "head_dim": 8, "lm_head_multiplier": 0.5}),
+    "mamba": ("mamba", {"state_size": 8}),
+    "bloom": ("bloom", {"n_head": 4}),
+    "gptj": ("gptj", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "n_positions": 64}),
+}
+
+_OWN_NAMES = ("gpt2", "gptj")  # they name the sizes in their own way
+_COMMON = ("vocab_size", "bos_token_id", "eos_token_id")
+
 
 def tiny_model(name: str = "llama", *, seed: int = 0, spread: float = 0.3) -> PreTrainedModel:
     """A model of a few thousand parameters; `spread` makes its logits differ enough to notice a mistake."""
-    kind, changes = ARCHITECTURES[name]
-    shape = {k: v for k, v in _SHAPE.items() if not (kind == "gpt2" and k not in ("vocab_size", "bos_token_id"))}
+    kind, changes = (ARCHITECTURES | PADDED)[name]
+    shape = {k: v for k, v in _SHAPE.items() if kind not in _OWN_NAMES or k in _COMMON}
     config = AutoConfig.for_model(kind, **{**shape, **changes})
     config.initializer_range = spread
     with torch.random.fork_rng(devices=[]):
@@ -54,7 +75,8 @@ def tiny_model(name: str = "llama", *, seed: int = 0, spread: float = 0.3) -> Pr
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         for parameter_name, parameter in model.named_parameters():
             if parameter.ndim == 1:
-                is_scale = parameter_name.endswith("weight") and not kind.startswith("gemma")  # Gemma's add 1 themselves
-                torch.nn.init.normal_(parameter, 1.0 if is_scale else 0.0, 0.1)
+                adds_one = kind.startswith("gemma") or kind == "qwen3_next"  # their norms add 1 to the weight
+                mean = 1.0 if parameter_name.endswith("weight") and not adds_one else 0.0
+                torch.nn.init.normal_(parameter, mean, 0.1)
     model.config.use_cache = False
     return model.eval()

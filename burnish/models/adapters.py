@@ -8,14 +8,17 @@ adapter off, whatever adapters were merged before. A merge is checked by compari
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from burnish.config import setting, settings
 from burnish.errors import ModelError
@@ -42,22 +45,40 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, seed: int) -> PeftModel:
     """Put a fresh adapter on `model`; only the adapter's weights require gradients.
 
     Raises:
-        ModelError: a target names no layer of the model.
+        ModelError: a target names no layer of the model, or one that peft cannot adapt (DoRA on fused experts).
     """
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets) if lora.targets else "all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps its weights turned
         use_dora=lora.method == "dora",
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _old_names():
+        # Its settings for fused experts do apply; it looks for them among modules, and they are parameters.
+        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         torch.default_generator.manual_seed(seed_from(seed, "lora"))  # peft draws on the CPU; leave other devices alone
         try:
             return get_peft_model(model, config)
         except ValueError as error:
-            raise ModelError(f"cannot add the adapter to {', '.join(lora.targets)}: {error}") from error
+            where = ", ".join(lora.targets) or "all linear layers; name those that get one in targets"
+            raise ModelError(f"cannot add the adapter to {where}: {error}") from error
+
+
+def read_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """Put a saved adapter on `model`."""
+    with _old_names():
+        return PeftModel.from_pretrained(model, str(folder))
+
+
+@contextmanager
+def _old_names() -> Iterator[None]:
+    """peft asks transformers by a name that it has deprecated; nothing a user could act on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from burnish import numerics
-from burnish.numerics import compute_dtype, default_device, generator_from, has_fast_bf16, seed_from
+from burnish.numerics import cast_weights, compute_dtype, default_device, generator_from, has_fast_bf16, seed_from
 
 CPU = torch.device("cpu")
 KEYS = st.lists(st.one_of(st.text(max_size=4), st.integers(), st.floats(allow_nan=False)), max_size=4)
@@ -69,6 +70,18 @@ def test_auto_takes_bf16_only_where_it_is_fast(monkeypatch, fast):
 def test_a_processor_says_whether_it_multiplies_bf16(monkeypatch, capability, fast):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capability)
     assert has_fast_bf16(CPU) is fast
+
+
+def test_casting_turns_weights_and_leaves_buffers():
+    module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    module[1].weight = module[0].weight
+    module.register_buffer("frequencies", torch.tensor([0.3333333]), persistent=False)
+    before = list(module.parameters())
+    cast_weights(module, torch.bfloat16)
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.bfloat16}
+    assert all(new is old for new, old in zip(module.parameters(), before, strict=True)), "optimisers hold them"
+    assert module[1].weight is module[0].weight
+    assert module.frequencies.item() == pytest.approx(0.3333333, rel=1e-7)
 
 
 def test_an_unknown_device_is_not_fast():

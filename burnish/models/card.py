@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from burnish.errors import ModelError
 
 _CARD = """---
 library_name: transformers
-base_model: {{ settings.model }}
-tags: [burnish, {{ verb }}]
+{% if base %}base_model: {{ base }}
+{% endif %}tags: [burnish, {{ verb }}]
 ---
 
 # {{ title }}
@@ -54,12 +55,20 @@ def model_card(verb: str, settings: Mapping[str, Any], metrics: Path, *, title: 
     return template.render(
         verb=verb,
         settings=settings,
+        base=_hub_name(settings["model"]),
         names=[name for name in names if isinstance(last[name], (int, float))],
         first=first,
         last=last,
         title=title or f"A model made with {verb}",
         version=__version__,
     )
+
+
+def _hub_name(model: str) -> str | None:
+    """The hub's name of `model`; None for a file, a folder or a package, which the hub refuses in a card's head."""
+    name = model.partition("@")[0]
+    is_name = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not Path(model).expanduser().exists()
+    return name if is_name else None
 
 
 def push(folder: Path, name: str, card: str) -> None:

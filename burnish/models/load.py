@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
@@ -29,7 +28,8 @@ from transformers import logging as transformers_logging
 
 from burnish.errors import BurnishError, ModelError
 from burnish.hub import hub_revision
-from burnish.models.adapters import merged
+from burnish.models.adapters import merged, read_adapter
+from burnish.numerics import cast_weights
 
 RECORD = "burnish.json"
 """The file beside a saved model that carries what transformers has no place for."""
@@ -154,10 +154,12 @@ def adapter_base(folder: Path) -> str | None:
 def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
     plain = load_model(base)
     try:
-        adapted = PeftModel.from_pretrained(plain, str(folder))
+        adapted = read_adapter(plain, folder)
     except _UNREADABLE as error:
         raise ModelError(f"cannot put the adapter in {folder} on '{base}': {_first_line(error)}") from error
-    return merged(adapted).to(dtype).requires_grad_(False).eval()
+    model = merged(adapted)
+    cast_weights(model, dtype)
+    return model.requires_grad_(False).eval()
 
 
 def _switch_off_dropout(model: PreTrainedModel) -> None:

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from burnish.errors import ModelError
 from burnish.models.adapters import sample_logps
 from burnish.models.load import RECORD, load_model, quiet
+from burnish.numerics import cast_weights
 
 SaveDtype = Literal["float32", "bfloat16"]
 
@@ -49,7 +50,8 @@ def save_model(
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     with quiet():
-        model.to(getattr(torch, dtype)).save_pretrained(beside)
+        cast_weights(model, getattr(torch, dtype))
+        model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
     _write_record(beside, template_hash)
     expected = sample_logps(model)

@@ -13,7 +13,7 @@ from burnish.example import Example, write_jsonl
 from burnish.graders.registry import grader_named
 from burnish.models.language import language_model
 from burnish.models.load import load_model
-from burnish.numerics import compute_dtype, default_device
+from burnish.numerics import cast_weights, compute_dtype, default_device
 from burnish.stages.grade import graded
 from burnish.stages.prepare import load_text
 from burnish.stages.sampling import Sampling, load_engine, sampled
@@ -68,7 +68,7 @@ class EvaluateStage(Stage):
         assert self.reference_model is not None
         device = default_device()
         part = language_model(load_model(self.reference_model))
-        part.to(device=device, dtype=compute_dtype(self.sampling.precision, device))
+        cast_weights(part.to(device), compute_dtype(self.sampling.precision, device))
         trees = [tree for example in examples for tree in text.trees(example)]
         cost = packed_cost if part.layout == "tree" else padded_cost
         sums = completion_logps(part, trees, budget=self.token_budget, cost=cost, device=device)

@@ -16,7 +16,7 @@ from burnish.errors import BadRow
 from burnish.example import Completion, Example, example_dict, example_from
 from burnish.models.language import language_model
 from burnish.models.load import load_model
-from burnish.numerics import Precision, compute_dtype, default_device
+from burnish.numerics import Precision, cast_weights, compute_dtype, default_device
 from burnish.protocols import Decoding, Request, Sample, TokenEngine
 from burnish.sampling.engine import InProcessEngine
 from burnish.stages.stage import Work
@@ -40,7 +40,7 @@ def load_engine(model: str, text: ChatText, sampling: Sampling) -> InProcessEngi
     """The engine of a model, stamped with the key of its weights."""
     device = default_device()
     part = language_model(load_model(model))
-    part.to(device=device, dtype=compute_dtype(sampling.precision, device))
+    cast_weights(part.to(device), compute_dtype(sampling.precision, device))
     return InProcessEngine(
         part,
         stop_tokens=text.stop_tokens,

@@ -27,7 +27,7 @@ from burnish.models.card import model_card, push
 from burnish.models.language import LanguageModel, LayoutName, language_model
 from burnish.models.load import load_model
 from burnish.models.save import SaveDtype, save_adapter, save_model
-from burnish.numerics import Precision, compute_dtype, default_device
+from burnish.numerics import Precision, cast_weights, compute_dtype, default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.prepare import Prepared, prepare
 from burnish.stages.stage import Plan, Stage, Work
@@ -148,7 +148,7 @@ class TrainingStage(Stage):
         model = add_lora(plain, self.adapter, seed=self.seed) if self.adapter else plain.requires_grad_(True)
         if self.train.gradient_checkpointing:
             plain.gradient_checkpointing_enable({"use_reentrant": False})
-        part.to(device=device, dtype=compute_dtype(self.train.precision, device))
+        cast_weights(part.to(device), compute_dtype(self.train.precision, device))
         return model, part
 
     def _with_columns(

@@ -73,7 +73,8 @@ class InProcessEngine:
         """Samples of each request, in the order of the requests.
 
         Raises:
-            ModelError: a prompt and its completion do not fit the model's context or the cache; names the request.
+            ModelError: a prompt is empty, or it and its completion do not fit the model's context or the cache; names
+                the request.
         """
         if not requests:
             return []
@@ -83,6 +84,8 @@ class InProcessEngine:
         return _Run(self, requests, decoding, seed, longest).finish()
 
     def _require_room(self, requests: Sequence[Request], decoding: Decoding, longest: int) -> None:
+        if empty := [request.id for request in requests if not request.prompt]:
+            raise ModelError(f"request '{empty[0]}' has an empty prompt; begin it with a begin-of-text or end token")
         limit = min(int(self.part.model.config.max_position_embeddings), self.cache_tokens)
         if longest > limit:
             request = max(requests, key=lambda request: len(request.prompt))

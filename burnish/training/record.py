@@ -18,7 +18,7 @@ from typing import Literal, Protocol, Self
 
 import torch
 
-from burnish.errors import MissingExtra
+from burnish.errors import MissingExtra, StoreError
 
 TrackerName = Literal["tensorboard", "wandb", "trackio"]
 
@@ -43,10 +43,18 @@ class Record:
         path: of metrics.jsonl.
         keep_bytes: how much of an existing file belongs to the run; the rest is cut off.
         trackers: others that get the same numbers.
+
+    Raises:
+        StoreError: the file is shorter than what belongs to the run.
     """
 
     def __init__(self, path: Path, *, keep_bytes: int = 0, trackers: Sequence[Tracker] = ()) -> None:
         path.touch()
+        if (found := path.stat().st_size) < keep_bytes:
+            raise StoreError(
+                f"{path} has {found} bytes, but the checkpoint counts on {keep_bytes}; lines of the run were lost: "
+                "put the file back, or start over with --overwrite"
+            )
         self._file = path.open("r+b")
         self._file.truncate(keep_bytes)
         self._file.seek(keep_bytes)

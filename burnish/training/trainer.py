@@ -276,12 +276,13 @@ class Trainer(Generic[ItemT]):
         if penalty is None:
             return None
         penalty = whole(penalty)
-        if not torch.isfinite(penalty):
+        value = penalty.detach()
+        if not torch.isfinite(value):
             shown = ", ".join(self._pending.ids[:8])
             self._drop()
-            raise NonFinite(f"the penalty of update {self.num_updates + 1} is {float(penalty)}; examples: {shown}")
+            raise NonFinite(f"the penalty of update {self.num_updates + 1} is {float(value)}; examples: {shown}")
         penalty.backward()
-        return penalty.detach()
+        return value
 
     def _drop(self) -> None:
         """Forget what was gathered since the last update, so that an error leaves nothing for the next one."""
@@ -325,7 +326,9 @@ class Trainer(Generic[ItemT]):
         for name, part in self.parts.items():
             with torch.no_grad() if part.frozen else nullcontext():
                 wanted = self._reads[name] or (_provides(part) if part.frozen else frozenset())
-                outputs |= part.module(batch, wanted, outputs)
+                given = part.module(batch, wanted, outputs)
+            # A frozen part may hand out a parameter itself (its output weights), which no_grad does not detach.
+            outputs |= {key: value.detach() for key, value in given.items()} if part.frozen else given
         return outputs
 
     def _train(self, mode: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from burnish.errors import DataError
 from burnish.example import Example
-from burnish.stats import Interval, mean_interval, pass_rate
+from burnish.stats import mean_interval, pass_rate
 
 
 def format_scores(examples: Sequence[Example]) -> dict[str, Any]:
@@ -61,11 +61,14 @@ def _rate(examples: Sequence[Example]) -> dict[str, float]:
 def _lengths(examples: Sequence[Example]) -> dict[str, float]:
     lengths = [float(len(c.token_ids)) for e in examples for c in e.completions if c.token_ids is not None]
     prompts = [e.id for e in examples for c in e.completions if c.token_ids is not None]
-    return as_mean(mean_interval(lengths, clusters=prompts)) if lengths else {}
+    return mean_scores(lengths, prompts)
 
 
-def as_mean(interval: Interval) -> dict[str, float]:
-    """An interval of a mean as plain data."""
+def mean_scores(values: Sequence[float], prompts: Sequence[str]) -> dict[str, float]:
+    """A mean with its interval as plain data; {} if fewer than two prompts make an interval impossible."""
+    if len(set(prompts)) < 2:
+        return {}
+    interval = mean_interval(values, clusters=prompts)
     return {"mean": interval.estimate, "low": interval.low, "high": interval.high, "count": interval.count}
 
 

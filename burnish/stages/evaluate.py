@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from burnish.config import setting, settings
 from burnish.data.read import Reading, data_at, read
-from burnish.evals.scores import as_mean, format_scores, shown
+from burnish.evals.scores import format_scores, mean_scores, shown
 from burnish.example import Example, write_jsonl
 from burnish.graders.registry import grader_named
 from burnish.models.language import language_model
@@ -18,7 +18,6 @@ from burnish.stages.grade import graded
 from burnish.stages.prepare import load_text
 from burnish.stages.sampling import Sampling, load_engine, sampled
 from burnish.stages.stage import Plan, Stage, Work
-from burnish.stats import Interval, mean_interval
 from burnish.text.rendering import TemplateSettings
 from burnish.text.template import ChatText
 from burnish.training.columns import completion_logps
@@ -57,13 +56,13 @@ class EvaluateStage(Stage):
         judged = graded(grader_named(self.grader), answered)
         scores = format_scores(judged)
         if self.reference_model is not None:
-            scores["reference_logp_per_token"] = as_mean(self._reference_logps(text, judged))
+            scores["reference_logp_per_token"] = self._reference_logps(text, judged)
         write_jsonl(work.out / "examples.jsonl", judged)
         (work.out / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         (work.out / "samples.part.jsonl").unlink()
         work.say(shown(scores))
 
-    def _reference_logps(self, text: ChatText, examples: Sequence[Example]) -> Interval:
+    def _reference_logps(self, text: ChatText, examples: Sequence[Example]) -> dict[str, float]:
         """Mean log-prob per token of each answer under the reference model, nats, over answers."""
         assert self.reference_model is not None
         device = default_device()
@@ -77,4 +76,4 @@ class EvaluateStage(Stage):
             for tree, row in zip(trees, sums, strict=True)
             for branch, value in zip(tree.branches, row, strict=True)
         ]
-        return mean_interval(means, clusters=[tree.id for tree in trees for _ in tree.branches])
+        return mean_scores(means, [tree.id for tree in trees for _ in tree.branches])

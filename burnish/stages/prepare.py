@@ -88,7 +88,7 @@ def prepare(
         both = held_out_split(train, count=held_out, seed=seed)
         train, held = both.train, both.held_out
     if held_out_data is not None:
-        held = read(data_at(held_out_data, reading)).examples
+        held = (*held, *read(data_at(held_out_data, reading)).examples)
     trees, cut = _trees(train, text, truncation)
     held_trees, held_cut = _trees(held, text, truncation)
     for line in (*dataset.report.notes, *map(str, dataset.report.bad)):

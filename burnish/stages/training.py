@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from burnish.batch import Tree
 from burnish.config import dump, setting, settings
 from burnish.data.read import Reading
-from burnish.errors import DataError, Stopped
+from burnish.errors import ConfigError, DataError, Stopped
 from burnish.models.adapters import Lora, adapter_off, add_lora, merged
 from burnish.models.card import model_card, push
 from burnish.models.language import LanguageModel, LayoutName, language_model
@@ -49,7 +49,7 @@ class Training(Updates):
     """How a run goes."""
 
     batch_size: int = setting(16, "examples per update", unit="examples", ge=1)
-    epochs: float = setting(1.0, "passes over the data, where steps is not given", gt=0)
+    epochs: float | None = setting(None, "passes over the data in place of steps; 1 if neither is given", gt=0)
     precision: Precision = setting("auto", "of matrix products; weights are updated in float32 either way")
     layout: LayoutName = setting("auto", "tree computes every prompt once; padded runs any model")
     gradient_checkpointing: bool = setting(False, "compute activations twice and keep fewer")
@@ -82,8 +82,6 @@ class TrainingStage(Stage):
     def __post_init__(self) -> None:
         if self.adapter_only and self.adapter is None:
             raise ValueError("adapter_only needs an adapter; add --adapter.rank 16, or leave adapter_only out")
-        if self.held_out and self.held_out_data is not None:
-            raise ValueError("give held_out or held_out_data, not both")
 
     @abstractmethod
     def goal(self) -> Objective:
@@ -107,6 +105,7 @@ class TrainingStage(Stage):
         device = default_device()
         model, part = self._model(device)
         work.record({"layout": part.layout, "layout_reason": part.reason, "dtype": str(model.dtype)})
+        work.record({"activations": "computed twice" if self.train.gradient_checkpointing else "kept"})
         if part.reason and self.train.layout == "auto":
             work.say(f"padded layout: {part.reason}")
         prepared = self._with_columns(prepared, part, model, work)
@@ -123,6 +122,8 @@ class TrainingStage(Stage):
         self._save(model, trainer, prepared, work)
 
     def _prepared(self, say: Callable[[str], None]) -> Prepared:
+        if self.steps is not None and self.train.epochs is not None:
+            raise ConfigError([f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them"])
         prepared = prepare(
             self.model,
             self.data,
@@ -139,7 +140,7 @@ class TrainingStage(Stage):
         return prepared
 
     def _num_steps(self, prepared: Prepared) -> int:
-        return self.steps or math.ceil(self.train.epochs * len(prepared.trees) / self.train.batch_size)
+        return self.steps or math.ceil((self.train.epochs or 1.0) * len(prepared.trees) / self.train.batch_size)
 
     def _model(self, device: torch.device) -> tuple[PreTrainedModel | PeftModel, LanguageModel]:
         """The start model as a part, checked in float32 and then put to the compute dtype."""
@@ -147,7 +148,7 @@ class TrainingStage(Stage):
         part = language_model(plain, layout=self.train.layout)
         model = add_lora(plain, self.adapter, seed=self.seed) if self.adapter else plain.requires_grad_(True)
         if self.train.gradient_checkpointing:
-            plain.gradient_checkpointing_enable({"use_reentrant": False})
+            plain.activation_checkpointing_enable({"use_reentrant": False})
         cast_weights(part.to(device), compute_dtype(self.train.precision, device))
         return model, part
 

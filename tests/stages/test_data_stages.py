@@ -87,7 +87,8 @@ def test_prompts_writes_what_the_generator_draws(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"train": 20}, {"test": 9}, {"held_out_kinds": 9}, {"kinds": ("bullets",)}, {"request_only": True}, {"seed": 1}]
+    "change",
+    [{"train": 20}, {"test": 9}, {"held_out_kinds": 9}, {"kinds": ("bullets",)}, {"request_only": True}, {"seed": 1}],
 )
 def test_each_setting_of_prompts_changes_the_prompts(change, tmp_path):
     base, _, _ = _run(PromptsStage(train=9), tmp_path / "a")

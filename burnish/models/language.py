@@ -60,8 +60,9 @@ class LanguageModel(nn.Module):
         Args:
             batch: on the device of the model.
             reads: names among `provides`.
-            context: outputs of parts that ran before; `teacher_hidden` (N, D') and `teacher_weight` (V, D') are read
-                for the divergences.
+            context: outputs of parts that ran before. The divergences read `teacher_hidden` (N, D'), `teacher_weight`
+                (V, D') and, where the teacher's head has them, `teacher_bias` (V,), `teacher_scale` and
+                `teacher_soft_cap` (scalars).
 
         Returns:
             float32 tensors of shape (N,); `hidden` is (N, D) in the compute dtype.
@@ -71,7 +72,7 @@ class LanguageModel(nn.Module):
         if wanted := reads - {"hidden"}:
             teacher = None
             if context and "teacher_hidden" in context:
-                teacher = Teacher(hidden=context["teacher_hidden"], head=Head(weight=context["teacher_weight"]))
+                teacher = Teacher(hidden=context["teacher_hidden"], head=_teacher_head(context))
             head = head_of(self.model)
             outputs |= token_outputs(
                 hidden, head, batch.target_N, reads=wanted, temperature=self.temperature, teacher=teacher
@@ -137,6 +138,17 @@ def head_of(model: PreTrainedModel) -> Head:
     scale = float(settings.get("logit_scale") or 1.0) / float(settings.get("logits_scaling") or 1.0)
     scale *= float(settings.get("lm_head_multiplier") or 1.0)
     return Head(weight=output.weight, bias=output.bias, scale=scale, soft_cap=settings.get("final_logit_softcapping"))
+
+
+def _teacher_head(context: Mapping[str, Tensor]) -> Head:
+    cap = context.get("teacher_soft_cap")
+    scale = context.get("teacher_scale")
+    return Head(
+        weight=context["teacher_weight"],
+        bias=context.get("teacher_bias"),
+        scale=1.0 if scale is None else float(scale),
+        soft_cap=None if cap is None else float(cap),
+    )
 
 
 def layout_for(config: PretrainedConfig, wanted: LayoutName) -> tuple[Literal["tree", "padded"], str]:

@@ -37,11 +37,12 @@ from burnish.training.checkpoint import remove_checkpoints, restore_checkpoint, 
 from burnish.training.columns import completion_logps, kept, trees_digest, with_column
 from burnish.training.interrupt import Interrupt
 from burnish.training.optimizer import put
+from burnish.training.part import Part
 from burnish.training.plan import packed_cost, padded_cost
 from burnish.training.progress import ProgressBar
 from burnish.training.record import Record, TrackerName, tracker_named
 from burnish.training.source import Shuffled
-from burnish.training.trainer import Part, Probe, Trainer, Updates
+from burnish.training.trainer import Probe, Trainer, Updates
 
 
 @settings

@@ -22,20 +22,21 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch import Tensor
 
 from burnish.batch import Item
 from burnish.config import setting, settings
 from burnish.errors import NonFinite, TrainingError
-from burnish.metrics import Mean, Metric, Number, Sum, merged, values
+from burnish.metrics import Metric, Number, Sum, merged, values
 from burnish.numerics import seed_from
-from burnish.objectives.objective import Loss, Objective
+from burnish.objectives.objective import Objective
 from burnish.training.optimizer import AdamW, MasterOptimizer
 from burnish.training.parallel import Ranks, whole
+from burnish.training.part import Part, provided_by, reads_of, trainable_parameters
 from burnish.training.plan import MicroBatch, packed_cost, plan
 from burnish.training.schedule import Constant, Schedule
 from burnish.training.source import Feedback, Source
+from burnish.training.totals import metrics_of, numbers_of, require_finite, share_of_loss, whole_norm
 
 ItemT = TypeVar("ItemT", bound=Item)
 
@@ -49,21 +50,6 @@ class Updates:
     clip_norm: float = setting(1.0, "largest norm of the whole gradient; 0 does not clip", ge=0)
     token_budget: int = setting(4096, "tokens that one micro-batch may hold", unit="tokens", ge=1)
     micro_batch_size: int | None = setting(None, "examples that one micro-batch may hold", unit="examples", ge=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A named piece of the training: a module, and how it is updated.
-
-    Attributes:
-        module: called as `module(batch, reads, context)`; has `provides`, the names of the outputs that it can give.
-        optimizer: AdamW's numbers for this part; None for those of the run.
-        frozen: a part that is only read (a teacher).
-    """
-
-    module: nn.Module
-    optimizer: AdamW | None = None
-    frozen: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +115,11 @@ class Trainer(Generic[ItemT]):
         self.device = device or torch.device("cpu")
         self.num_updates = 0
         self._pending = _Pending()
-        self._reads = _reads(self.parts, objective)
+        self._reads = reads_of(self.parts, objective)
         self.optimizers = {
             name: MasterOptimizer(trainable, part.optimizer or updates.optimizer)
             for name, part in self.parts.items()
-            if not part.frozen and (trainable := _trainable(part.module))
+            if not part.frozen and (trainable := trainable_parameters(part.module))
         }
         if not self.optimizers:
             raise TrainingError(
@@ -211,11 +197,11 @@ class Trainer(Generic[ItemT]):
             collated = _collate(micro.items).to(self.device)
             with self._randomness(number):
                 loss = self.objective.loss(self._outputs(collated), collated, statistics)
-            scaled = _scaled(loss.terms, weights)
-            _require_finite(scaled, loss.terms, collated.ids)
+            scaled = share_of_loss(loss.terms, weights)
+            require_finite(scaled, loss.terms, collated.ids)
             (scaled * 0.0 if micro.spare else scaled).backward()
             if not micro.spare:
-                self._pending.metrics.append(_all_metrics(loss, self.objective.weights(collated)))
+                self._pending.metrics.append(metrics_of(loss, self.objective.weights(collated)))
                 self._pending.num_tokens += collated.num_tokens
         self._pending.num_micros += len(own)
 
@@ -235,7 +221,7 @@ class Trainer(Generic[ItemT]):
         gradients = [gradient for optimizer in self.optimizers.values() for gradient in optimizer.gradients()]
         if not gradients:
             raise TrainingError("no parameter got a gradient; was another trainer made for the same parts since?")
-        norm = _norm(gradients)
+        norm = whole_norm(gradients)
         if not torch.isfinite(norm):
             shown = ", ".join(self._pending.ids[:8])
             self._drop()
@@ -267,8 +253,8 @@ class Trainer(Generic[ItemT]):
             collated = _collate(micro.items).to(self.device)
             loss = self.objective.loss(self._outputs(collated), collated, statistics)
             if not micro.spare:
-                found.append(_all_metrics(loss, self.objective.weights(collated)))
-        return _numbers(self.ranks.merged(merged(found)))
+                found.append(metrics_of(loss, self.objective.weights(collated)))
+        return numbers_of(self.ranks.merged(merged(found)))
 
     def _penalty(self) -> Tensor | None:
         """Add the gradient of the objective's penalty, once per update; returns its value."""
@@ -325,7 +311,7 @@ class Trainer(Generic[ItemT]):
         outputs: dict[str, Tensor] = {}
         for name, part in self.parts.items():
             with torch.no_grad() if part.frozen else nullcontext():
-                wanted = self._reads[name] or (_provides(part) if part.frozen else frozenset())
+                wanted = self._reads[name] or (provided_by(part) if part.frozen else frozenset())
                 given = part.module(batch, wanted, outputs)
             # A frozen part may hand out a parameter itself (its output weights), which no_grad does not detach.
             outputs |= {key: value.detach() for key, value in given.items()} if part.frozen else given
@@ -341,7 +327,7 @@ class Trainer(Generic[ItemT]):
 
     def _reduced(self, pending: _Pending, penalty: Tensor | None) -> dict[str, float]:
         mine = merged([*pending.metrics, {"tokens": Sum(float(pending.num_tokens))}])
-        metrics = _numbers(self.ranks.merged(mine))
+        metrics = numbers_of(self.ranks.merged(mine))
         metrics |= {f"weight_{name}": 0.0 for name, weight in pending.weights.items() if weight == 0}
         if penalty is not None:
             metrics["penalty"] = float(penalty)
@@ -366,80 +352,3 @@ class _seeded(AbstractContextManager[None]):  # noqa: N801
 
 def _collate(items: Sequence[ItemT]) -> Any:
     return type(items[0]).collate(items)
-
-
-def _reads(parts: Mapping[str, Part], objective: Objective) -> dict[str, frozenset[str]]:
-    """Which outputs the objective reads from each part.
-
-    Raises:
-        TrainingError: an output comes from no part or from two, or a part trains for nothing.
-    """
-    kind = type(objective).__name__
-    found = {name: frozenset(objective.reads) & _provides(part) for name, part in parts.items()}
-    for output in objective.reads:
-        givers = [name for name, outputs in found.items() if output in outputs]
-        if not givers:
-            raise TrainingError(f"{kind} reads '{output}', but no part provides that")
-        if len(givers) > 1:
-            raise TrainingError(f"{kind} reads '{output}', and more than one part provides it: {', '.join(givers)}")
-    for name, part in parts.items():
-        if not part.frozen and not found[name]:
-            provided = ", ".join(sorted(_provides(part))) or "nothing"
-            raise TrainingError(
-                f"the part '{name}' would train for nothing: it provides {provided}, and {kind} reads "
-                f"{', '.join(objective.reads)}; set frozen=True or leave the part out"
-            )
-    return found
-
-
-def _provides(part: Part) -> frozenset[str]:
-    provided = part.module.provides
-    if not isinstance(provided, frozenset):
-        raise TrainingError(f"{type(part.module).__name__}.provides must be a frozenset of output names")
-    return provided
-
-
-def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-
-
-def _scaled(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The micro-batch's share of the loss. A term whose global weight is 0 adds nothing."""
-    if set(terms) != set(weights):
-        raise TrainingError(f"the loss has terms {sorted(terms)}, but weights {sorted(weights)}; they must be the same")
-    return torch.stack(
-        [terms[name] / weight if (weight := weights[name]) else terms[name] * 0.0 for name in terms]
-    ).sum()
-
-
-def _all_metrics(loss: Loss, weights: Mapping[str, float]) -> dict[str, Metric]:
-    terms: dict[str, Metric] = {
-        f"term_{name}": Mean(float(term.detach()), weights[name]) for name, term in loss.terms.items()
-    }
-    return terms | dict(loss.metrics)
-
-
-def _numbers(metrics: Mapping[str, Metric]) -> dict[str, float]:
-    """Reduced metrics as plain numbers, with the total loss; a single term needs no name of its own."""
-    found = {name: float(value) for name, value in values(metrics).items()}
-    terms = {name: found.pop(name) for name in list(found) if name.startswith("term_")}
-    total = sum(value for name, value in terms.items() if not _is_empty(metrics[name]))
-    named = {name.removeprefix("term_"): value for name, value in terms.items()} if len(terms) > 1 else {}
-    return {"loss": total, **named, **found}
-
-
-def _is_empty(metric: Metric) -> bool:
-    return isinstance(metric, Mean) and metric.weight == 0
-
-
-def _require_finite(total: Tensor, terms: Mapping[str, Tensor], ids: Sequence[str]) -> None:
-    if not torch.isfinite(total):
-        shown = ", ".join(f"{name} = {float(term.detach())}" for name, term in terms.items())
-        raise NonFinite(f"the loss is not finite before the update ({shown}); examples: {', '.join(ids[:8])}")
-
-
-def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    """Norm of all gradients together; of sharded ones the norm of the whole."""
-    kinds = {type(gradient) for gradient in gradients}
-    norms = [whole(get_total_norm([g for g in gradients if type(g) is kind])) for kind in kinds]
-    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))

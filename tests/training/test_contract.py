@@ -28,7 +28,8 @@ from burnish.protocols import Decoding, Request
 from burnish.sampling.scripted import ScriptedEngine
 from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
 from burnish.training.optimizer import AdamW
-from burnish.training.trainer import Part, Trainer, Updates
+from burnish.training.part import Part
+from burnish.training.trainer import Trainer, Updates
 from tests.training.toys import chats, gradient_of, parts_of, policy, weights_of, without_clocks
 
 FAST = Updates(optimizer=AdamW(learning_rate=3e-3))

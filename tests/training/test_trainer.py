@@ -20,9 +20,10 @@ from burnish.objectives.objective import Loss, Objective, Outputs
 from burnish.objectives.sft import SFT
 from burnish.training.columns import completion_logps, with_column
 from burnish.training.optimizer import AdamW
+from burnish.training.part import Part
 from burnish.training.plan import packed_cost
 from burnish.training.schedule import Linear
-from burnish.training.trainer import Part, Probe, Trainer, Updates
+from burnish.training.trainer import Probe, Trainer, Updates
 from tests.models.tiny import tiny_model
 from tests.training.toys import Shelf, chats, gradient_of, pairs, parts_of, policy, weights_of, without_clocks
 

@@ -14,7 +14,8 @@ from burnish.metrics import Metric, merged
 from burnish.models.language import LanguageModel, LayoutName
 from burnish.numerics import generator_from
 from burnish.training.parallel import Ranks
-from burnish.training.trainer import Part, Trainer
+from burnish.training.part import Part
+from burnish.training.trainer import Trainer
 from tests.models.tiny import VOCABULARY, tiny_model
 
 

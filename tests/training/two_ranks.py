@@ -22,8 +22,9 @@ from burnish.objectives.sft import SFT
 from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
 from burnish.training.optimizer import AdamW
 from burnish.training.parallel import shard, whole
+from burnish.training.part import Part
 from burnish.training.source import Shuffled
-from burnish.training.trainer import Part, Trainer, Updates
+from burnish.training.trainer import Trainer, Updates
 from tests.training.test_contract import ActorCritic, ValueHead, anchored, rewarded
 from tests.training.test_splits import Centred
 from tests.training.toys import chats, pairs, policy, without_clocks

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from burnish.config import settings
+from burnish.config import setting, settings
 from burnish.objectives.objective import Objective
 from burnish.objectives.sft import CausalLM
 from burnish.stages.training import TrainingStage
+from burnish.text.truncate import Truncation
 
 
 @settings
@@ -15,6 +16,8 @@ class PretrainStage(TrainingStage):
     """Train on text outside of any chat template; reports bits per byte."""
 
     verb: ClassVar[str] = "pretrain"
+
+    text: Truncation = setting(Truncation(longer="windows"), "what happens to long documents")
 
     def goal(self) -> Objective:
         """Causal language modelling."""

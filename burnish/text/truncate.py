@@ -7,12 +7,14 @@ dropped for their length. A tree is dropped whole, so a preference pair never lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from burnish.batch import Branch, Tree
 from burnish.config import setting, settings
+from burnish.errors import DataError
 
 
 @settings
@@ -20,10 +22,10 @@ class Truncation:
     """How long a prompt with one completion may be, and what happens to longer ones."""
 
     max_tokens: int = setting(2048, "longest prompt with one completion", unit="tokens", ge=2)
-    longer: Literal["drop", "cut_completion", "cut_prompt"] = setting(
+    longer: Literal["drop", "cut_completion", "cut_prompt", "windows"] = setting(
         "drop",
         "what happens to longer ones: drop leaves the example out, cut_completion keeps the beginning of the "
-        "completion, cut_prompt keeps the end of the prompt",
+        "completion, cut_prompt keeps the end of the prompt, windows makes several examples of a long text",
     )
 
 
@@ -33,7 +35,7 @@ class TruncationReport:
 
     Attributes:
         kept: trees that go on, cut ones included.
-        cut: trees of which something was cut.
+        cut: trees of which something was cut, or that became several windows.
         too_long: ids of trees dropped for their length.
         emptied: ids of trees dropped because no supervised token of a completion was left.
     """
@@ -78,6 +80,9 @@ def truncated(
 
     Returns:
         The trees that go on, in order, and the report.
+
+    Raises:
+        DataError: windows are asked of an example with several completions.
     """
     kept: list[Tree] = []
     cut = 0
@@ -86,6 +91,10 @@ def truncated(
     for tree in trees:
         if _longest(tree) + len(tree.prompt) <= rule.max_tokens:
             kept.append(tree)
+            continue
+        if rule.longer == "windows":
+            kept.extend(_windows(tree, rule.max_tokens))
+            cut += 1
             continue
         shorter = _cut(tree, rule, begin_token)
         if shorter is None:
@@ -110,12 +119,36 @@ def _cut(tree: Tree, rule: Truncation, begin_token: int | None) -> Tree | None:
     return replace(tree, prompt=kept_begin + _last(tree.prompt, room - len(kept_begin)))
 
 
+def _windows(tree: Tree, length: int) -> Iterator[Tree]:
+    """A long text as several trees; the last token of a window begins the next one, so every token is predicted once.
+
+    Raises:
+        DataError: there are several completions, which windows would tear apart.
+    """
+    if len(tree.branches) != 1:
+        raise DataError(
+            f"example '{tree.id}' has {len(tree.branches)} completions; text.longer=windows is for plain text"
+        )
+    (branch,) = tree.branches
+    prompt, start = tuple(tree.prompt), 0
+    for number in itertools.count():
+        stop = start + max(length - len(prompt), 1)
+        yield replace(tree, id=f"{tree.id}[{number}]", prompt=prompt, branches=(_part(branch, start, stop),))
+        if stop >= len(branch.tokens):
+            return
+        prompt, start = (branch.tokens[stop - 1],), stop
+
+
 def _beginning(branch: Branch, length: int) -> Branch:
+    return _part(branch, 0, length)
+
+
+def _part(branch: Branch, start: int, stop: int) -> Branch:
     return replace(
         branch,
-        tokens=branch.tokens[:length],
-        weights=branch.weights[:length],
-        token_columns={name: values[:length] for name, values in branch.token_columns.items()},
+        tokens=branch.tokens[start:stop],
+        weights=branch.weights[start:stop],
+        token_columns={name: values[start:stop] for name, values in branch.token_columns.items()},
     )
 
 

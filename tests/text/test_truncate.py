@@ -1,5 +1,6 @@
 """Truncation: what is kept, cut and dropped, and that everything is counted."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from burnish.batch import Branch, Tree
 from burnish.config import load
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.text.truncate import Truncation, TruncationReport, truncated
 
 
@@ -112,3 +113,21 @@ def test_everything_is_counted_and_nothing_is_too_long_or_empty(shapes, limit, l
         assert all(branch.num_scored for branch in tree.branches)
         assert len(tree.branches) == len(originals[tree.id].branches)
     assert report.cut == sum(tree != originals[tree.id] for tree in kept)
+
+
+def test_windows_predict_every_token_of_a_long_text_once():
+    tokens = tuple(range(10, 33))
+    tree = Tree(id="book", prompt=(1,), branches=(Branch(tokens=tokens, weights=(1.0,) * len(tokens)),))
+    windows, report = truncated([tree], Truncation(max_tokens=8, longer="windows"))
+    assert all(window.num_tokens <= 8 for window in windows)
+    assert sum((tuple(window.branches[0].tokens) for window in windows), ()) == tokens
+    for before, after in itertools.pairwise(windows):
+        assert after.prompt == (before.branches[0].tokens[-1],)
+    assert [window.id for window in windows] == ["book[0]", "book[1]", "book[2]", "book[3]"]
+    assert (report.kept, report.cut, report.dropped) == (4, 1, 0)
+
+
+def test_windows_do_not_tear_a_pair_apart():
+    branch = Branch(tokens=(1,) * 9, weights=(1.0,) * 9)
+    with pytest.raises(DataError, match="has 2 completions"):
+        truncated([Tree(id="pair", prompt=(1,), branches=(branch, branch))], Truncation(max_tokens=8, longer="windows"))

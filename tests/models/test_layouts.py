@@ -19,7 +19,7 @@ from tests.models.tiny import ARCHITECTURES, PADDED, VOCABULARY, tiny_model
 
 LOGP = frozenset({"logp"})
 NATS = TOLERANCE[torch.float32]
-EXPERTS = ("mixtral", "gpt_oss")
+EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss")
 """A batched product over an expert's tokens rounds by how many came, so "bitwise" is not claimed for these."""
 
 DEEP = ("llama", "qwen2-sliding", "gemma2", "mixtral", "gpt2", "gpt_oss")
@@ -253,6 +253,22 @@ def test_the_check_finds_a_model_that_ignores_the_layout():
         ModelError, match=r"LlamaForCausalLM in the tree layout is wrong: a sibling completion changes it by .* nats"
     ):
         check_layouts(Blind(tiny_model("llama"), layout="tree"))
+
+
+class Rounding(LanguageModel):
+    """A part whose sums round by what else is in the row, as batched experts do."""
+
+    def run_layout(self, tokens, positions, layout):
+        return super().run_layout(tokens, positions, layout) + 1e-8 * tokens.sum()
+
+
+def test_the_check_allows_for_rounding():
+    part = Rounding(tiny_model("llama"), layout="tree")
+    trees = sample_trees()
+    with torch.no_grad():
+        before, after = (part(pack(some), LOGP)["logp"][12:] for some in (trees, with_sibling(trees, 0, 0)))
+    assert not torch.equal(before, after)
+    check_layouts(part)
 
 
 def test_the_check_finds_wrong_positions():

@@ -21,6 +21,7 @@ _SHAPE = {
 }
 
 _GEMMA = {"head_dim": 8}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "norm_topk_prob": True}
 _SLIDING = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}
 
 ARCHITECTURES: dict[str, tuple[str, dict[str, object]]] = {
@@ -33,6 +34,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, object]]] = {
     "gemma3": ("gemma3_text", {**_GEMMA, **_SLIDING}),
     "mistral": ("mistral", {"sliding_window": 5}),
     "mixtral": ("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}),
+    "qwen3_moe": ("qwen3_moe", {"head_dim": 8, **_EXPERTS}),
     "gpt2": ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "n_inner": 48}),
     "gpt_neox": ("gpt_neox", {}),
     "phi3": ("phi3", {}),
@@ -44,7 +46,6 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, object]]] = {
 
 _SCAN = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
 _LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
-_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "norm_topk_prob": True}
 _MIXED = {"layer_types": ["linear_attention", "full_attention"], "shared_expert_intermediate_size": 16, "head_dim": 8}
 _LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32, "factor": 2.0}
 _LONG_FACTORS = {"long_factor": [2.0, 3.0, 4.0, 5.0], "short_factor": [1.0, 1.1, 1.2, 1.3]}

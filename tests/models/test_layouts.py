@@ -352,18 +352,22 @@ def test_hidden_states_and_the_head_give_the_models_own_logits(name):
     assert (logits - expected[0, len(tree.prompt) - 1 : -1]).abs().max() <= NATS
 
 
-def test_a_teacher_comes_through_the_context():
+@pytest.mark.parametrize("changes", [{}, {"bias": 3.0}, {"scale": 0.5}, {"soft_cap": 2.0}], ids=str)
+def test_a_teacher_comes_through_the_context_with_its_whole_head(changes):
     student, teacher = LanguageModel(tiny_model("llama")), LanguageModel(tiny_model("qwen3", seed=1))
     batch = pack(sample_trees())
+    parts = {name: torch.tensor(value) for name, value in changes.items()}
+    if "bias" in parts:
+        parts["bias"] = parts["bias"] * torch.linspace(-1, 1, VOCABULARY)
     with torch.no_grad():
-        context = {
-            "teacher_hidden": teacher(batch, frozenset({"hidden"}))["hidden"],
-            "teacher_weight": head_of(teacher.model).weight,
-        }
+        hidden, weight = teacher(batch, frozenset({"hidden"}))["hidden"], head_of(teacher.model).weight
+        context = {f"teacher_{name}": value for name, value in {"hidden": hidden, "weight": weight, **parts}.items()}
         found = student(batch, frozenset({"forward_kl"}), context)["forward_kl"]
-        own, other = (
-            torch.log_softmax(head_of(part.model).logits(part.hidden(batch)), dim=-1) for part in (student, teacher)
-        )
+        own = head_of(student.model).logits(student.hidden(batch))
+    logits = (hidden @ weight.T + parts.get("bias", torch.tensor(0.0))) * parts.get("scale", torch.tensor(1.0))
+    if "soft_cap" in parts:
+        logits = parts["soft_cap"] * torch.tanh(logits / parts["soft_cap"])
+    own, other = torch.log_softmax(own, dim=-1), torch.log_softmax(logits, dim=-1)
     expected = nn.functional.kl_div(own, other, reduction="none", log_target=True).sum(-1)
     assert torch.allclose(found, expected, atol=1e-5)
 

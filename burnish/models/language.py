@@ -50,6 +50,7 @@ class LanguageModel(nn.Module):
         self.model = model
         self.temperature = temperature
         self.layout, self.reason = layout_for(model.config, layout)
+        self._row_limit = _row_limit(model.config)
         _set_attention(model, self.layout)
 
     def forward(
@@ -85,11 +86,24 @@ class LanguageModel(nn.Module):
             states = self.run_layout(batch.tokens_T[None], batch.positions_T[None], TreeLayout(batch.segments))
             return states[0].index_select(0, batch.source_N)
         rows = padded_rows(batch, padding_token=0)
+        self._require_short_rows(rows.tokens_BL.shape[1])
         out: Any = self.model.get_decoder()(
             input_ids=rows.tokens_BL, attention_mask=rows.mask_BL, position_ids=rows.positions_BL, use_cache=False
         )
         flat: Tensor = out.last_hidden_state.flatten(0, 1)
         return flat.index_select(0, rows.source_N)
+
+    def _require_short_rows(self, width: int) -> None:
+        """Refuse a row in which the longest sequence would change the positions of the others.
+
+        Raises:
+            ModelError: names the length and the limit.
+        """
+        if self._row_limit is not None and width > self._row_limit:
+            raise ModelError(
+                f"a row of {width} tokens changes the positions of all rows beside it, because this model scales them "
+                f"by the length of the row beyond {self._row_limit}; set text.max_tokens to {self._row_limit} or less"
+            )
 
     def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """Hidden states of every token under a layout. (B, T) -> (B, T, D)"""
@@ -176,6 +190,16 @@ def _obstacle(config: PretrainedConfig) -> str:
     if settings.get("attention_chunk_size"):
         return "its attention is cut into chunks of the row"
     return ""
+
+
+def _row_limit(config: PretrainedConfig) -> int | None:
+    """Longest row whose positions do not depend on its length, for a model where longer ones do; None for others."""
+    settings = _settings(config)
+    parameters = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
+    if not _rope_types(parameters) & _ROW_DEPENDENT_ROPE:
+        return None
+    original = parameters.get("original_max_position_embeddings") or settings.get("original_max_position_embeddings")
+    return int(original or settings["max_position_embeddings"])
 
 
 def _rope_types(parameters: Mapping[str, Any]) -> set[str]:

@@ -23,7 +23,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers import logging as transformers_logging
 
 from burnish.errors import BurnishError, ModelError
@@ -196,16 +196,6 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer of '{name}' has no fast version; convert it with tokenizers first")
     return tokenizer
-
-
-def load_config(name: str) -> Any:
-    """Load the configuration of a model: enough to plan without its weights."""
-    source = source_of(name)
-    with quiet():
-        try:
-            return AutoConfig.from_pretrained(source.name, **source.arguments)
-        except _UNREADABLE as error:
-            raise ModelError(f"cannot load the configuration of '{name}': {_first_line(error)}") from error
 
 
 def stored_template_hash(name: str) -> str | None:

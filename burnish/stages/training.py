@@ -37,7 +37,7 @@ from burnish.training.checkpoint import remove_checkpoints, restore_checkpoint, 
 from burnish.training.columns import completion_logps, kept, trees_digest, with_column
 from burnish.training.interrupt import Interrupt
 from burnish.training.optimizer import put
-from burnish.training.part import Part
+from burnish.training.part import Part, trainable_parameters
 from burnish.training.plan import packed_cost, padded_cost
 from burnish.training.progress import ProgressBar
 from burnish.training.record import Record, TrackerName, tracker_named
@@ -104,14 +104,14 @@ class TrainingStage(Stage):
         prepared = self._prepared(work.say)
         work.record({"template_hash": prepared.template_hash, "data": dict(prepared.facts)})
         device = default_device()
-        model, part = self._model(device)
+        model, part, exact = self._model(device)
         work.record({"layout": part.layout, "layout_reason": part.reason, "dtype": str(model.dtype)})
         work.record({"activations": "computed twice" if self.train.gradient_checkpointing else "kept"})
         if part.reason and self.train.layout == "auto":
             work.say(f"padded layout: {part.reason}")
         prepared = self._with_columns(prepared, part, model, work)
         trainer = Trainer(
-            {"policy": Part(module=part)},
+            {"policy": Part(module=part, exact=exact)},
             self.goal(),
             self.train,
             steps=self._num_steps(prepared),
@@ -143,15 +143,18 @@ class TrainingStage(Stage):
     def _num_steps(self, prepared: Prepared) -> int:
         return self.steps or math.ceil((self.train.epochs or 1.0) * len(prepared.trees) / self.train.batch_size)
 
-    def _model(self, device: torch.device) -> tuple[PreTrainedModel | PeftModel, LanguageModel]:
-        """The start model as a part, checked in float32 and then put to the compute dtype."""
+    def _model(
+        self, device: torch.device
+    ) -> tuple[PreTrainedModel | PeftModel, LanguageModel, Mapping[str, torch.Tensor]]:
+        """The start model as a part, checked in float32 and then put to the compute dtype, and its float32 values."""
         plain = load_model(self.model)
         part = language_model(plain, layout=self.train.layout)
         model = add_lora(plain, self.adapter, seed=self.seed) if self.adapter else plain.requires_grad_(True)
         if self.train.gradient_checkpointing:
             plain.activation_checkpointing_enable({"use_reentrant": False})
+        exact = {name: value.detach() for name, value in trainable_parameters(part).items()}
         cast_weights(part.to(device), compute_dtype(self.train.precision, device))
-        return model, part
+        return model, part, exact
 
     def _with_columns(
         self, prepared: Prepared, part: LanguageModel, model: PreTrainedModel | PeftModel, work: Work

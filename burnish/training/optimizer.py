@@ -46,12 +46,16 @@ class MasterOptimizer:
     Args:
         named: the part's trainable parameters by name.
         settings: AdamW's numbers.
+        exact: float32 values of parameters that were rounded to the compute dtype since they were loaded; a master
+            begins from these, so that a run which changes nothing saves what it loaded.
 
     Attributes:
         masters: the float32 weights by name, in the order of `named`.
     """
 
-    def __init__(self, named: Mapping[str, nn.Parameter], settings: AdamW) -> None:
+    def __init__(
+        self, named: Mapping[str, nn.Parameter], settings: AdamW, exact: Mapping[str, Tensor] | None = None
+    ) -> None:
         self.settings = settings
         self.parameters = dict(named)
         self.masters: dict[str, nn.Parameter] = {}
@@ -59,7 +63,8 @@ class MasterOptimizer:
             if parameter.dtype == torch.float32:
                 self.masters[name] = parameter
             else:
-                master = nn.Parameter(parameter.detach().float().clone())
+                start = (exact or {}).get(name, parameter.detach())
+                master = nn.Parameter(start.to(device=parameter.device, dtype=torch.float32))
                 self.masters[name] = master
                 _collect(parameter, master)
         matrices = [master for master in self.masters.values() if master.ndim >= 2]

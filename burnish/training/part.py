@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from burnish.errors import TrainingError
 from burnish.objectives.objective import Objective
@@ -20,11 +20,13 @@ class Part:
         module: called as `module(batch, reads, context)`; has `provides`, the names of the outputs that it can give.
         optimizer: AdamW's numbers for this part; None for those of the run.
         frozen: a part that is only read (a teacher).
+        exact: float32 values of the trainable parameters by name, where the module holds rounded ones.
     """
 
     module: nn.Module
     optimizer: AdamW | None = None
     frozen: bool = False
+    exact: Mapping[str, Tensor] | None = None
 
 
 def reads_of(parts: Mapping[str, Part], objective: Objective) -> dict[str, frozenset[str]]:

@@ -117,7 +117,7 @@ class Trainer(Generic[ItemT]):
         self._pending = _Pending()
         self._reads = reads_of(self.parts, objective)
         self.optimizers = {
-            name: MasterOptimizer(trainable, part.optimizer or updates.optimizer)
+            name: MasterOptimizer(trainable, part.optimizer or updates.optimizer, part.exact)
             for name, part in self.parts.items()
             if not part.frozen and (trainable := trainable_parameters(part.module))
         }

@@ -179,6 +179,17 @@ def test_sigterm_saves_and_stops(world: dict[str, str], tmp_path: Path, monkeypa
     assert digest(run(sft(world), tmp_path / "out")) == digest(run(sft(world), tmp_path / "whole"))
 
 
+@pytest.mark.parametrize("adapter", [None, {"rank": 2}])
+def test_a_run_at_learning_rate_0_saves_the_model_it_loaded(
+    adapter: dict[str, Any] | None, world: dict[str, str], tmp_path: Path
+):
+    """In bf16 too: the masters begin from the float32 weights, not from rounded ones."""
+    train = {"precision": "bf16", "optimizer": {"learning_rate": 0.0}}
+    found = weights(run(sft(world, adapter=adapter, train=train), tmp_path / "out"))
+    for name, value in load_file(Path(world["model"]) / "model.safetensors").items():
+        assert torch.equal(found[name], value), name
+
+
 def test_a_finished_run_is_refused(world: dict[str, str], tmp_path: Path):
     out = run(sft(world), tmp_path / "out")
     with pytest.raises(Finished):

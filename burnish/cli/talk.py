@@ -42,9 +42,9 @@ def data(words: Sequence[str]) -> None:
     extra = _extra(given.options, ("model", "index"), mistakes)
     index = _whole(extra.get("index", "0"), "index", mistakes)
     options = [option for option in given.options if option.name not in extra]
-    settings = _loaded(
-        DataSettings, {"path": given.plain[-1] if given.plain else ""}, options, "data inspect", mistakes
-    )
+    # Who inspects data wants to see its bad rows, not to be stopped by the first.
+    base = {"path": given.plain[-1] if given.plain else "", "on_bad_row": "skip"}
+    settings = _loaded(DataSettings, base, options, "data inspect", mistakes)
     dataset = read(settings)
     if not 0 <= index < len(dataset.examples):
         raise ConfigError([f"--index is {index}; the data has {len(dataset.examples)} examples, counted from 0"])

@@ -255,11 +255,11 @@ def test_words_that_are_wrong(words: list[str], message: str, recipe: str, capsy
 def test_data_inspect_shows_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": "Name a gem.", "completion": "An opal."}\n{"prompt": 3, "completion": "x"}\n')
-    assert main(["data", "inspect", str(path), "--on-bad-row", "skip"]) == 0
+    assert main(["data", "inspect", str(path)]) == 0
     text = capsys.readouterr().out
     assert "prompt-completion" in text
     assert "1 bad" in text
-    assert main(["data", "inspect", str(path)]) == 1
+    assert main(["data", "inspect", str(path), "--on-bad-row", "stop"]) == 1
     assert main(["data", "inspect", str(path), "--on-bad-row", "skip", "--index", "1"]) == 2
 
 

@@ -1,5 +1,7 @@
 """What an answer needs besides its constraint, and what goes wrong with the columns."""
 
+from dataclasses import replace
+
 import pytest
 
 from burnish.config import dump
@@ -109,4 +111,4 @@ def test_a_failing_grader_names_the_example_and_the_cause():
 
 def test_a_grader_error_passes_through():
     with pytest.raises(GraderError, match="kind"):
-        verdict(FormatGrader(), WORKED, WORKED.completions[0])
+        verdict(FormatGrader(), replace(WORKED, columns={"constraint": "lowercase"}), WORKED.completions[0])

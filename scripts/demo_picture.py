@@ -54,7 +54,7 @@ def picture(record: dict[str, Any]) -> Figure:
     axes.grid(axis="x", color="#e5e5e5")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False, ncols=1, bbox_to_anchor=(1.0, 0.28))
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 

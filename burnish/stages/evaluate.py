@@ -16,7 +16,7 @@ from burnish.models.load import load_model
 from burnish.numerics import cast_weights, compute_dtype, default_device
 from burnish.stages.grade import graded
 from burnish.stages.prepare import load_text
-from burnish.stages.sampling import Sampling, load_engine, sampled
+from burnish.stages.sampling import Sampling, answers_planned, load_engine, sampled
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.text.rendering import TemplateSettings
 from burnish.text.template import ChatText
@@ -43,8 +43,7 @@ class EvaluateStage(Stage):
     def plan(self) -> Plan:
         """Find the grader, read the data and count."""
         grader_named(self.grader)
-        count = len(read(data_at(self.data, self.reading)).examples)
-        return Plan(lines=(f"{count} prompts, {count * self.sampling.num_samples} answers",), facts={"prompts": count})
+        return answers_planned(self.data, self.reading, self.sampling)
 
     def run(self, work: Work) -> None:
         """Sample, grade, and write examples.jsonl and scores.json."""

@@ -8,7 +8,7 @@ from burnish.config import setting, settings
 from burnish.data.read import Reading, data_at, read
 from burnish.example import write_jsonl
 from burnish.stages.prepare import load_text
-from burnish.stages.sampling import Sampling, load_engine, sampled
+from burnish.stages.sampling import Sampling, answers_planned, load_engine, sampled
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.text.rendering import TemplateSettings
 
@@ -28,8 +28,7 @@ class SampleStage(Stage):
 
     def plan(self) -> Plan:
         """Read the data and count."""
-        count = len(read(data_at(self.data, self.reading)).examples)
-        return Plan(lines=(f"{count} prompts, {count * self.sampling.num_samples} answers",), facts={"prompts": count})
+        return answers_planned(self.data, self.reading, self.sampling)
 
     def run(self, work: Work) -> None:
         """Sample into examples.jsonl."""

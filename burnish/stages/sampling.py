@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from burnish.config import setting, settings
+from burnish.data.read import Reading, data_at, read
 from burnish.errors import BadRow
 from burnish.example import Completion, Example, example_dict, example_from
 from burnish.models.language import language_model
@@ -19,7 +20,7 @@ from burnish.models.load import load_model
 from burnish.numerics import Precision, cast_weights, compute_dtype, default_device
 from burnish.protocols import Decoding, Request, Sample, TokenEngine
 from burnish.sampling.engine import InProcessEngine
-from burnish.stages.stage import Work
+from burnish.stages.stage import Plan, Work
 from burnish.store import content_key
 from burnish.text.template import ChatText
 
@@ -34,6 +35,12 @@ class Sampling:
     cache_tokens: int = setting(32768, "tokens that the cache may hold over all rows", unit="tokens", ge=1)
     max_rows: int = setting(128, "answers decoded at a time", ge=1)
     block: int = setting(256, "prompts between two saves of the work", unit="prompts", ge=1)
+
+
+def answers_planned(data: str, reading: Reading, sampling: Sampling) -> Plan:
+    """How many prompts the data has and how many answers they will get."""
+    count = len(read(data_at(data, reading)).examples)
+    return Plan(lines=(f"{count} prompts, {count * sampling.num_samples} answers",), facts={"prompts": count})
 
 
 def load_engine(model: str, text: ChatText, sampling: Sampling) -> InProcessEngine:

@@ -337,7 +337,6 @@ def test_every_setting_changes_something_or_is_refused(
 
     monkeypatch.setattr(training, "save_checkpoint", save)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    make = {"sft": sft, "dpo": dpo}[verb]
     cls = {"sft": SFTStage, "dpo": DPOStage}[verb]
     base: dict[str, Any] = {
         "model": world["model"],

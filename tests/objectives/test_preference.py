@@ -64,7 +64,8 @@ def test_split_pairs_goes_by_rank_and_keeps_the_order_of_trees():
 def test_metrics_by_hand():
     """Three pairs: won by 0.3, tied, lost by 0.1.
 
-    accuracy = (1 + 1/2 + 0) / 3; margin = 0.2 / 3; kl_proxy = (2 + 1 + 0 + 0 + 3 + 2) / 6
+    accuracy = (1 + 1/2 + 0) / 3; margin = 0.2 / 3; kl_proxy = (2 + 1 + 0 + 0 + 3 + 2) / 6; gains (2 + 0 + 3) / 3 and
+    (-1 + 0 - 2) / 3
     """
     lengths = [(2, 1), (1, 3), (3, 2)]
     batch = pack([pair(str(i), [-1.0] * c, [-1.0] * r) for i, (c, r) in enumerate(lengths)])
@@ -81,6 +82,8 @@ def test_metrics_by_hand():
         "logp_rejected": -10 / 3,
         "length_chosen": 2.0,
         "length_rejected": 2.0,
+        "gain_chosen": 5 / 3,
+        "gain_rejected": -3 / 3,
         "kl_proxy": 8 / 6,
     }
     assert found == pytest.approx(expected)

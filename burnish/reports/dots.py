@@ -62,6 +62,7 @@ class DotPlot:
     Attributes:
         title: what it shows.
         unit: text under the axis.
+        counted: what a mark counts, in the plural.
         rows: from top to bottom.
         ticks: where the axis' ticks stand (percent of its width), with text.
         zero: where zero stands, None if it is an end of the axis.
@@ -71,6 +72,7 @@ class DotPlot:
 
     title: str
     unit: str
+    counted: str
     rows: tuple[DotRow, ...]
     ticks: tuple[tuple[float, str], ...]
     zero: float | None
@@ -90,11 +92,13 @@ class Entry:
 Rows = Sequence[tuple[str, Sequence[Entry]]]
 
 
-def rate_plot(title: str, rows: Rows, *, strong: Iterable[str] = ()) -> DotPlot:
-    """Pass rates on an axis from 0 to 100%."""
+def rate_plot(
+    title: str, rows: Rows, *, strong: Iterable[str] = (), unit: str = "pass rate", counted: str = "answers"
+) -> DotPlot:
+    """Pass rates, or shares of something else that is `counted`, on an axis from 0 to 100%."""
     scale = Scale(low=0.0, high=1.0, start=0.0, stop=100.0)
     marks = tuple((scale.at(v), percent(v)) for v in (0.0, 0.25, 0.5, 0.75, 1.0))
-    return _plot(title, "pass rate", rows, scale, marks, percent, frozenset(strong))
+    return _plot(title, unit, counted, rows, scale, marks, percent, frozenset(strong))
 
 
 def gain_plot(title: str, rows: Rows, *, strong: Iterable[str] = ()) -> DotPlot:
@@ -103,12 +107,13 @@ def gain_plot(title: str, rows: Rows, *, strong: Iterable[str] = ()) -> DotPlot:
     places = ticks(min(0.0, low), max(0.0, high, min(0.0, low) + SMALLEST_AXIS), count=5)
     scale = Scale(low=places[0], high=places[-1], start=0.0, stop=100.0)
     marks = tuple((scale.at(v), f"{points(v).removesuffix('.0')}") for v in places)
-    return _plot(title, "gain, percentage points", rows, scale, marks, points, frozenset(strong))
+    return _plot(title, "gain, percentage points", "answers", rows, scale, marks, points, frozenset(strong))
 
 
 def _plot(
     title: str,
     unit: str,
+    counted: str,
     rows: Rows,
     scale: Scale,
     marks: tuple[tuple[float, str], ...],
@@ -126,6 +131,7 @@ def _plot(
     return DotPlot(
         title=title,
         unit=unit,
+        counted=counted,
         rows=tuple(drawn),
         ticks=marks,
         zero=scale.at(0.0) if scale.low < 0 < scale.high else None,

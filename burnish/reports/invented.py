@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from burnish.evals.reward import Comparison, reward_scores
 from burnish.example import Completion, Example, assistant, user, write_jsonl
 
 KINDS = ("begins_with", "bullets", "lower_case", "max_words", "no_commas", "one_question_mark", "paragraphs", "quoted")
@@ -106,6 +107,27 @@ def write_evaluation(
         "reference_logp_per_token": _mean(-1.02 - 0.31 * rank, 0.05),
     }
     (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
+    return folder
+
+
+def write_reward(folder: Path, *, inputs: Mapping[str, Path | str], prompts: int = 300) -> Path:
+    """The figures of a reward model that is too sure of itself and leans to long answers."""
+    write_run(folder, "evaluate-reward", inputs=inputs, facts={"seconds": 21.0})
+    rng = np.random.default_rng(prompts)
+    comparisons = []
+    for number in range(prompts):
+        lengths = rng.integers(4, 180, 2)
+        quality = abs(rng.normal(0, 1.1)) + 0.15
+        scores = rng.normal(0, 0.6) + np.array([quality, 0.0]) + 0.006 * lengths + rng.normal(0, 1.2, 2)
+        comparisons.append(
+            Comparison(
+                id=f"pair-{number}",
+                scores=[2.2 * float(score) for score in scores],
+                ranks=(0, 1),
+                lengths=[int(length) for length in lengths],
+            )
+        )
+    (folder / "scores.json").write_text(json.dumps(reward_scores(comparisons)), encoding="utf-8")
     return folder
 
 

@@ -22,6 +22,7 @@ from burnish.reports.graph import BOX_HEIGHT, BOX_WIDTH, graph
 from burnish.reports.lineage import Node, short_key
 from burnish.reports.notes import CHECKED, notes
 from burnish.reports.records import Run
+from burnish.reports.rewards import RewardPanel
 from burnish.reports.scale import duration, number_of, percent, plain, points
 from burnish.reports.scores import scores_of
 
@@ -62,7 +63,14 @@ class StageDetails:
     settings: tuple[tuple[str, str], ...]
 
 
-def render(nodes: Sequence[Node], evaluations: Sequence[Evaluation], *, title: str, samples_per_kind: int) -> str:
+def render(
+    nodes: Sequence[Node],
+    evaluations: Sequence[Evaluation],
+    *,
+    title: str,
+    samples_per_kind: int,
+    rewards: Sequence[RewardPanel] = (),
+) -> str:
     """The page.
 
     Args:
@@ -70,6 +78,7 @@ def render(nodes: Sequence[Node], evaluations: Sequence[Evaluation], *, title: s
         evaluations: measured models in the order to show them, may be empty.
         title: heading of the page.
         samples_per_kind: prompts of each kind whose answers are shown; 0 shows none.
+        rewards: measured reward models in the order to show them.
     """
     trainings = tuple(_training(node) for node in nodes if node.run and node.run.steps)
     scores = scores_of(evaluations, samples_per_kind=samples_per_kind) if evaluations else None
@@ -80,10 +89,17 @@ def render(nodes: Sequence[Node], evaluations: Sequence[Evaluation], *, title: s
         .get_template("page.html")
         .render(
             title=title,
-            lede=_lede(nodes, evaluations),
-            tiles=_tiles(evaluations, nodes, total),
-            sections=_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind, trainings),
+            lede=_lede(nodes, evaluations, rewards),
+            tiles=_tiles(evaluations, rewards, nodes, total),
+            sections=[
+                *_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind),
+                *([("reward", "Reward models")] if rewards else []),
+                *([("training", "Learning curves")] if trainings else []),
+                ("cost", "Cost"),
+                ("lineage", "What ran"),
+            ],
             scores=scores,
+            rewards=rewards,
             trainings=trainings,
             checked=CHECKED,
             costs=rows,
@@ -116,41 +132,48 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _sections(
-    evaluations: Sequence[Evaluation], has_figures: bool, samples_per_kind: int, trainings: Sequence[Training]
-) -> list[tuple[str, str]]:
+def _sections(evaluations: Sequence[Evaluation], has_figures: bool, samples_per_kind: int) -> list[tuple[str, str]]:
+    """Those on measured models."""
     offered = [
         ("found", "Found", bool(evaluations)),
         ("kinds", "By kind", bool(evaluations)),
         ("answers", "Length and likelihood", has_figures),
         ("samples", "Samples", bool(evaluations) and samples_per_kind > 0),
-        ("training", "Learning curves", bool(trainings)),
-        ("cost", "Cost", True),
-        ("lineage", "What ran", True),
     ]
     return [(id, name) for id, name, present in offered if present]
 
 
-def _lede(nodes: Sequence[Node], evaluations: Sequence[Evaluation]) -> str:
+def _lede(nodes: Sequence[Node], evaluations: Sequence[Evaluation], rewards: Sequence[RewardPanel]) -> str:
     runs = [node for node in nodes if node.run]
     trained = [node.name for node in runs if node.run and node.run.steps]
     ran = f"{number_of(len(runs), 'stage')} ran"
     if len(runs) > 1 and trained:
         ran += f", {len(trained)} of them training ({_listed(trained)})"
-    if not evaluations:
+    if not evaluations and not rewards:
         return f"{ran}. No model was measured, so this page says how training went, not what it changed."
-    models = _listed([e.name for e in evaluations])
-    return f"{ran}. {number_of(len(evaluations), 'model was', 'models were')} measured on the same prompts: {models}."
+    said = [f"{ran}."]
+    if evaluations:
+        models = _listed([e.name for e in evaluations])
+        said.append(
+            f"{number_of(len(evaluations), 'model was', 'models were')} measured on the same prompts: {models}."
+        )
+    if rewards:
+        models = _listed([panel.name for panel in rewards])
+        said.append(f"{number_of(len(rewards), 'reward model was', 'reward models were')} measured on pairs: {models}.")
+    return " ".join(said)
 
 
-def _tiles(evaluations: Sequence[Evaluation], nodes: Sequence[Node], total: CostRow) -> list[Tile]:
+def _tiles(
+    evaluations: Sequence[Evaluation], rewards: Sequence[RewardPanel], nodes: Sequence[Node], total: CostRow
+) -> list[Tile]:
     tiles = [_rate_tile(e, i) for i, e in enumerate(evaluations)]
+    tiles += [_accuracy_tile(panel) for panel in rewards]
     if len(evaluations) > 1:
         before, after = comparisons(evaluations)[-1]
         if interval := gain(before.of(TEST), after.of(TEST)):
             detail = f"points, {after.name} − {before.name} ({points(interval.low)} to {points(interval.high)})"
             tiles.append(Tile(name="gain", value=points(interval.estimate), detail=detail))
-    if not evaluations:
+    if not evaluations and not rewards:
         tiles += _loss_tiles(nodes)
     tiles.append(Tile(name="time", value=total.time, detail=f"for {number_of(total.num_stages, 'stage')}"))
     tiles.append(Tile(name="peak memory", value=total.memory, detail="largest of any stage"))
@@ -161,6 +184,12 @@ def _rate_tile(evaluation: Evaluation, series: int) -> Tile:
     interval = rate(evaluation.of(TEST))
     detail = f"of {interval.count:,} answers pass ({percent(interval.low)} to {percent(interval.high)})"
     return Tile(name=evaluation.name, value=percent(interval.estimate), detail=detail, series=series)
+
+
+def _accuracy_tile(panel: RewardPanel) -> Tile:
+    right = panel.accuracy
+    detail = f"of {right.count:,} pairs judged right ({percent(right.low)} to {percent(right.high)})"
+    return Tile(name=panel.name, value=percent(right.estimate), detail=detail)
 
 
 def _loss_tiles(nodes: Sequence[Node]) -> list[Tile]:

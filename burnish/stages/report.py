@@ -4,7 +4,8 @@
     runs: {start: "@start_scores", sft: "@sft_scores", dpo: "@dpo_scores"}    in a recipe: the measured models, in order
 
 Everything upstream of the runs is found through their records and shown too. Writes `report.html`, and `metrics.json`
-with the time of every stage, the peak memory and, where models were measured, their rates and gains.
+with the time of every stage, the peak memory and, where models were measured, their rates and gains; a reward model's
+figures stand there under its name.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from burnish.reports.graph import Graph
 from burnish.reports.lineage import Node, lineage
 from burnish.reports.page import Tile, render
 from burnish.reports.panels import Panel
+from burnish.reports.points import PointChart
 from burnish.reports.records import Run, read_run
+from burnish.reports.rewards import RewardPanel, read_reward
 from burnish.reports.samples import SideBySide
 from burnish.reports.scale import Scale
 from burnish.reports.scores import Scores
@@ -71,18 +74,19 @@ class ReportStage(Stage):
 
     def plan(self) -> Plan:
         """Read every record and answer, as `run` does, and say what was found."""
-        nodes, evaluations = self._read()
-        measured = ", ".join(e.name for e in evaluations) or "none"
+        nodes, evaluations, rewards = self._read()
+        measured = [*(one.name for one in evaluations), *(panel.name for panel in rewards)]
         stages = sum(node.run is not None for node in nodes)
-        facts = {"stages": stages, "measured": [e.name for e in evaluations]}
-        return Plan(lines=(f"report on {stages} stages; measured models: {measured}",), facts=facts)
+        line = f"report on {stages} stages; measured models: {', '.join(measured) or 'none'}"
+        return Plan(lines=(line,), facts={"stages": stages, "measured": measured})
 
     def run(self, work: Work) -> None:
         """Write `report.html` and `metrics.json` into the folder."""
-        nodes, evaluations = self._read()
-        page = render(nodes, evaluations, title=self.title, samples_per_kind=self.samples_per_kind)
+        nodes, evaluations, rewards = self._read()
+        page = render(nodes, evaluations, rewards=rewards, title=self.title, samples_per_kind=self.samples_per_kind)
         (work.out / "report.html").write_text(page, encoding="utf-8")
         figures = metrics_of(evaluations) if evaluations else {}
+        figures |= {panel.name: panel.scores for panel in rewards}
         rows = costs(nodes)
         figures["seconds"] = {row.name: row.seconds for row in rows}
         figures["peak_memory_bytes"] = total_of(rows).peak_memory_bytes
@@ -91,14 +95,22 @@ class ReportStage(Stage):
 
     def code(self) -> tuple[type, ...]:
         """The classes whose files make the page."""
-        return (Chart, CostRow, DotPlot, Evaluation, Graph, Interval, Node, Panel, Run, Scale, Scores, SideBySide, Tile)
+        return (
+            *(Chart, CostRow, DotPlot, Evaluation, Graph, Interval, Node, Panel, PointChart, RewardPanel, Run, Scale),
+            *(Scores, SideBySide, Tile),
+        )
 
-    def _read(self) -> tuple[tuple[Node, ...], tuple[Evaluation, ...]]:
+    def _read(self) -> tuple[tuple[Node, ...], tuple[Evaluation, ...], tuple[RewardPanel, ...]]:
         _check_names(self.runs)
         folders = {name: Path(folder) for name, folder in self.runs.items()}
-        measured = {name: folder for name, folder in folders.items() if read_run(folder).verb == "evaluate"}
-        names = {folder: f"measure {name}" if name in measured else name for name, folder in folders.items()}
-        return lineage(names, names), tuple(read_evaluation(name, folder) for name, folder in measured.items())
+        verbs = {name: read_run(folder).verb for name, folder in folders.items()}
+        measuring = ("evaluate", "evaluate-reward")
+        names = {folders[n]: f"measure {n}" if verb in measuring else n for n, verb in verbs.items()}
+        return (
+            lineage(names, names),
+            tuple(read_evaluation(n, folders[n]) for n, verb in verbs.items() if verb == "evaluate"),
+            tuple(read_reward(n, folders[n]) for n, verb in verbs.items() if verb == "evaluate-reward"),
+        )
 
 
 def _check_names(runs: Mapping[str, str]) -> None:

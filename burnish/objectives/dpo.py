@@ -11,7 +11,7 @@ labels is taken to be flipped: conservative DPO (Mitchell 2023).
     L = (- (1 - eps) log sigmoid(beta h) + eps log sigmoid(-beta h)) / (1 - 2 eps)                  loss: robust
     L = max(0, 1 - beta h)                                                                          loss: hinge
 
-Robust (Chowdhury et al. 2024, eq. 12) is unbiased: its mean over labels flipped with chance eps is the loss without
+Robust (Chowdhury et al. 2024) is unbiased: its mean over labels flipped with chance eps is the loss without
 noise. The conservative loss is not, and has a finite best margin. The hinge (SLiC, Zhao et al. 2023, with log-ratios as
 in RSO, Liu et al. 2023) leaves pairs alone that are apart by 1/beta nats.
 

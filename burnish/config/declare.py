@@ -16,7 +16,15 @@ T = TypeVar("T")
 _RULES = pydantic.ConfigDict(extra="forbid", strict=False, allow_inf_nan=False, validate_default=False)
 
 
-def setting(default: Any = ..., meaning: str = "", *, unit: str = "", source: bool = False, **limits: Any) -> Any:
+def setting(
+    default: Any = ...,
+    meaning: str = "",
+    *,
+    unit: str = "",
+    source: bool = False,
+    own_words: tuple[str, ...] = (),
+    **limits: Any,
+) -> Any:
     """Describe one field of a settings class.
 
     Args:
@@ -25,9 +33,10 @@ def setting(default: Any = ..., meaning: str = "", *, unit: str = "", source: bo
         unit: unit of the value ("tokens", "steps", "examples"), "" for a pure number.
         source: the value names something outside of the settings (a model, a data file, a stage's artefact), whose
             content belongs to the identity of a run.
+        own_words: values of a source that name nothing outside, such as "start".
         limits: pydantic's constraints: `gt`, `ge`, `lt`, `le`, `min_length`, `pattern`.
     """
-    extra: dict[str, Any] = {"unit": unit, "source": source}
+    extra: dict[str, Any] = {"unit": unit, "source": source, "own_words": own_words}
     if isinstance(default, (list, dict)):
         raise TypeError("use a tuple or a frozen value as the default of a setting")
     return pydantic.Field(default, description=meaning, json_schema_extra=extra, **limits)
@@ -58,6 +67,12 @@ def default_of(cls: type, name: str) -> Any:
 def is_source(cls: type, name: str) -> bool:
     """Whether the field names something outside of the settings."""
     return bool(typing.cast(dict[str, Any], info_of(cls, name).json_schema_extra or {}).get("source", False))
+
+
+def own_words(cls: type, name: str) -> tuple[str, ...]:
+    """Values of a source that name nothing outside of the settings."""
+    extra = typing.cast(dict[str, Any], info_of(cls, name).json_schema_extra or {})
+    return tuple(extra.get("own_words", ()))
 
 
 def options(hint: Any) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from burnish.config.declare import is_settings, is_source
+from burnish.config.declare import is_settings, is_source, own_words
 from burnish.errors import ConfigError, shown
 
 
@@ -93,7 +93,8 @@ def _sources(value: Any, prefix: str) -> Iterator[tuple[str, str]]:
         inner = getattr(value, field.name)
         name = f"{prefix}.{field.name}" if prefix else field.name
         if is_source(type(value), field.name):
-            yield from _strings(inner, name)
+            own = own_words(type(value), field.name)
+            yield from ((place, text) for place, text in _strings(inner, name) if text not in own)
         else:
             yield from _sources(inner, name)
 

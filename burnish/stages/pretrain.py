@@ -7,12 +7,12 @@ from typing import ClassVar
 from burnish.config import setting, settings
 from burnish.objectives.objective import Objective
 from burnish.objectives.sft import CausalLM
-from burnish.stages.training import TrainingStage
+from burnish.stages.policy import PolicyStage
 from burnish.text.truncate import Truncation
 
 
 @settings
-class PretrainStage(TrainingStage):
+class PretrainStage(PolicyStage):
     """Train on text outside of any chat template; reports bits per byte."""
 
     verb: ClassVar[str] = "pretrain"

@@ -3,15 +3,18 @@
 runs/store/sft-3f2a9c0d11e84b57/          a finished artefact; its run.json was written last, then it was renamed
 runs/store/dpo-9d0c….part/                an unfinished one; the same stage goes on there
 runs/store/.dpo-9d0c….lock                held by the process that works in it
+runs/store/.columns/reference_logp-….json numbers per completion that runs share
 
 content.py     what stands in a file, folder, artefact or hub repository -> its key
 identity.py    verb, settings, input keys, source text, versions -> the key of an artefact
 lock.py        one process per folder
 record.py      run.json, read and written whole
+columns.py     what is computed once and shared by runs: reference log-probs
 artefacts.py   find, explain and collect artefacts
 """
 
 from burnish.store.artefacts import PART, Garbage, collect, explain, find, garbage
+from burnish.store.columns import column_file, columns_folder, read_column, write_column
 from burnish.store.content import content_key, run_folder_of
 from burnish.store.identity import Difference, Identity, differences, identity, source_keys
 from burnish.store.lock import is_locked, locked
@@ -24,6 +27,8 @@ __all__ = [
     "Garbage",
     "Identity",
     "collect",
+    "column_file",
+    "columns_folder",
     "content_key",
     "differences",
     "explain",
@@ -32,8 +37,10 @@ __all__ = [
     "identity",
     "is_locked",
     "locked",
+    "read_column",
     "read_record",
     "run_folder_of",
     "source_keys",
+    "write_column",
     "write_record",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import Busy, StoreError
+from burnish.store.columns import UNUSED_DAYS, unused_columns
 from burnish.store.identity import Identity, differences
 from burnish.store.lock import is_locked, locked
 from burnish.store.record import read_record
@@ -19,10 +20,10 @@ PART = ".part"
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """A folder that nothing names.
+    """A folder that nothing names, or a shared column that nobody uses.
 
     Attributes:
-        folder: where it lies.
+        folder: where it lies; the file of a column.
         num_bytes: what its removal frees; files that are linked from elsewhere free nothing.
         why: for people.
     """
@@ -81,7 +82,7 @@ def explain(folder: Path, other: Path | None = None) -> list[str]:
 
 
 def garbage(store: Path, named: Collection[str]) -> list[Garbage]:
-    """Folders of the store that can go: artefacts and unfinished ones that are not named and not in use.
+    """What can go from the store: artefacts and unfinished ones that are not named and not in use, and old columns.
 
     Args:
         store: the folder of artefacts.
@@ -94,6 +95,8 @@ def garbage(store: Path, named: Collection[str]) -> list[Garbage]:
             continue
         why = "unfinished, and no recipe names it" if folder.name.endswith(PART) else "no recipe names it"
         found.append(Garbage(folder=folder, num_bytes=_freed_bytes(folder), why=why))
+    why = f"a shared column that nobody has used for {UNUSED_DAYS} days"
+    found += [Garbage(folder=file, num_bytes=file.stat().st_size, why=why) for file in unused_columns(store)]
     return found
 
 
@@ -104,6 +107,10 @@ def collect(items: Collection[Garbage]) -> list[Garbage]:
         for doomed in folder.glob(".*.removed"):  # what a killed call left
             shutil.rmtree(doomed, ignore_errors=True)
     for item in items:
+        if item.folder.is_file():
+            item.folder.unlink(missing_ok=True)  # a run that wants the column computes it again
+            gone.append(item)
+            continue
         try:
             with locked(item.folder.with_name(item.folder.name.removesuffix(PART))):
                 doomed = item.folder.with_name(f".{item.folder.name}.removed")

@@ -1,27 +1,25 @@
-"""Columns that are computed once, before training, with the model as it starts: reference log-probs.
+"""Numbers of every completion, computed in one pass without gradient: reference log-probs, scores of a reward model.
 
-The reference of a preference run is the policy it started from. Its log-probs do not change during the run, so no
-second model is held in memory: they are computed in one pass without gradient, by the same part and numerics as in
-training, and kept beside the run. With an adapter the pass runs with the adapter off.
+The reference of a preference run is the policy it started from, unless another is named. Its log-probs do not change
+during the run, so no second model is held in memory: they are computed in one pass without gradient, by the same
+numerics as in training, and kept for other runs (`burnish.store.columns`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from burnish.batch import Tree
+from burnish.batch import Tree, TreeBatch
 from burnish.training.plan import plan
 
 
-@torch.no_grad()
 def completion_logps(
     module: nn.Module,
     trees: Sequence[Tree],
@@ -42,15 +40,84 @@ def completion_logps(
     Raises:
         OverBudget: a tree does not fit.
     """
+
+    def sums(batch: TreeBatch) -> Tensor:
+        return batch.sum_C(module(batch, frozenset({"logp"}), {})["logp"])
+
+    return _by_tree(module, trees, sums, budget=budget, cost=cost, device=device)
+
+
+def completion_scores(
+    part: nn.Module,
+    trees: Sequence[Tree],
+    *,
+    budget: int,
+    cost: Callable[[Sequence[Tree]], int],
+    device: torch.device,
+) -> list[tuple[float, ...]]:
+    """Score of each completion of each tree, by the first head.
+
+    Args:
+        part: provides `score`.
+        trees, budget, cost, device: as for `completion_logps`.
+
+    Raises:
+        OverBudget: a tree does not fit.
+    """
+
+    def score(batch: TreeBatch) -> Tensor:
+        found: Tensor = part(batch, frozenset({"score"}), {})["score"]
+        return found
+
+    return _by_tree(part, trees, score, budget=budget, cost=cost, device=device)
+
+
+def head_scores(
+    part: nn.Module,
+    trees: Sequence[Tree],
+    *,
+    budget: int,
+    cost: Callable[[Sequence[Tree]], int],
+    device: torch.device,
+) -> list[tuple[tuple[float, ...], ...]]:
+    """Scores of each completion of each tree by every head of an ensemble: `found[tree][completion][head]`.
+
+    Args:
+        part: provides `scores`.
+        trees, budget, cost, device: as for `completion_logps`.
+
+    Raises:
+        OverBudget: a tree does not fit.
+    """
+
+    def scores(batch: TreeBatch) -> Tensor:
+        found: Tensor = part(batch, frozenset({"scores"}), {})["scores"]
+        return found
+
+    rows = _by_tree(part, trees, scores, budget=budget, cost=cost, device=device)
+    return [tuple(tuple(heads) for heads in row) for row in rows]
+
+
+@torch.no_grad()
+def _by_tree(
+    module: nn.Module,
+    trees: Sequence[Tree],
+    value_C: Callable[[TreeBatch], Tensor],
+    *,
+    budget: int,
+    cost: Callable[[Sequence[Tree]], int],
+    device: torch.device,
+) -> list[Any]:
+    """What `value_C` gives for each completion (a number, or a list of them), tree by tree, in the order of `trees`."""
     module.eval()
     numbered = [replace(tree, id=str(index)) for index, tree in enumerate(trees)]
-    found: dict[str, tuple[float, ...]] = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for micro in plan(numbered, budget=budget, coupling="group", cost=cost)[0]:
         batch = Tree.collate(micro.items).to(device)
-        sums = batch.sum_C(module(batch, frozenset({"logp"}), {})["logp"]).tolist()
+        values = value_C(batch).tolist()
         for tree in micro.items:
-            found[tree.id] = tuple(sums[: len(tree.branches)])
-            del sums[: len(tree.branches)]
+            found[tree.id] = tuple(values[: len(tree.branches)])
+            del values[: len(tree.branches)]
     return [found[tree.id] for tree in numbered]
 
 
@@ -66,26 +133,6 @@ def with_column(trees: Sequence[Tree], name: str, values: Sequence[Sequence[floa
         )
         for tree, row in zip(trees, values, strict=True)
     ]
-
-
-def kept(path: Path, identity: Mapping[str, Any], compute: Callable[[], list[tuple[float, ...]]]) -> list[Any]:
-    """What `compute` gives, kept in a file and read back where the identity is the same.
-
-    Args:
-        path: of the file.
-        identity: everything that the values depend on, as JSON.
-        compute: makes the values.
-    """
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    if path.is_file():
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["key"] == key:
-            return list(record["values"])
-    values = compute()
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps({"key": key, "values": values}), encoding="utf-8")
-    beside.replace(path)
-    return values
 
 
 def trees_digest(trees: Sequence[Tree]) -> str:

@@ -18,7 +18,9 @@ from burnish.stages.registry import STAGES, stage_class
 from tests.stages.changes import changed_values
 from tests.stages.counting import CountStage, JoinStage
 
-BASES: dict[str, dict[str, Any]] = {"pretrain": {"adapter": {}}, "sft": {"adapter": {}}, "dpo": {"adapter": {}}}
+TRAINING = ("pretrain", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
+
+BASES: dict[str, dict[str, Any]] = {verb: {"adapter": {}} for verb in TRAINING}
 """Settings that others need."""
 
 ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20"}

@@ -19,15 +19,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from burnish.config import load, merged
 from burnish.errors import BurnishError, DataError, Finished, NonFinite, Stopped
 from burnish.objectives.dpo import DPO
-from burnish.stages import training
-from burnish.stages.dpo import DPOStage
+from burnish.stages import updates
 from burnish.stages.merge_adapter import MergeAdapterStage
+from burnish.stages.preference import DPOStage
 from burnish.stages.pretrain import PretrainStage
-from burnish.stages.run import run_stage
 from burnish.stages.sft import SFTStage
-from burnish.stages.stage import Stage
-from burnish.training.record import CLOCKS
 from tests.stages.changes import changed_values
+from tests.stages.runs import FAST, digest, lines, run, run_killed, weights
 from tests.stages.tiny_chat import write_chats, write_model, write_pairs, write_text
 
 
@@ -42,9 +40,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-FAST = {"batch_size": 4, "precision": "fp32", "optimizer": {"learning_rate": 1e-2}}
-
-
 def sft(world: Mapping[str, str], **changes: Any) -> SFTStage:
     base = {"model": world["model"], "data": world["chats"], "steps": 3, "train": FAST}
     return load(SFTStage, merged(base, changes))
@@ -53,27 +48,6 @@ def sft(world: Mapping[str, str], **changes: Any) -> SFTStage:
 def dpo(world: Mapping[str, str], **changes: Any) -> DPOStage:
     base = {"model": world["model"], "data": world["pairs"], "steps": 3, "train": FAST}
     return load(DPOStage, merged(base, changes))
-
-
-def run(stage: Stage, out: Path) -> Path:
-    run_stage(stage, out, say=lambda line: None)
-    return out
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model" / "model.safetensors")
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in rows]
-
-
-def digest(out: Path) -> str:
-    """What "same bytes" means: weights and metrics without their clocks."""
-    found = hashlib.sha256((out / "model" / "model.safetensors").read_bytes())
-    found.update(json.dumps(lines(out)).encode())
-    return found.hexdigest()
 
 
 def test_sft_writes_a_model_that_transformers_loads_alone(world: dict[str, str], tmp_path: Path):
@@ -116,21 +90,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(stop: int, world: dict[
     """Killed after update `stop`, with checkpoints every 2: what came after the checkpoint is done again."""
     changes: dict[str, Any] = {"steps": 5, "train": {"checkpoint_every": 2}}
     whole = run(dpo(world, **changes), tmp_path / "whole")
-    calls = 0
-
-    class Killed(BaseException):
-        pass
-
-    def show(self: object, step: int, metrics: Mapping[str, float]) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.ProgressBar, "show", show)
-        with pytest.raises(Killed):
-            run(dpo(world, **changes), tmp_path / "cut")
+    run_killed(dpo(world, **changes), tmp_path / "cut", after=stop)
     cut = run(dpo(world, **changes), tmp_path / "cut")
     assert digest(cut) == digest(whole)
 
@@ -163,17 +123,17 @@ def test_a_run_killed_by_the_system_goes_on(world: dict[str, str], tmp_path: Pat
 
 
 def test_sigterm_saves_and_stops(world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    asked = training.Interrupt
+    asked = updates.Interrupt
 
     class Asked(asked):
         def __init__(self) -> None:
             super().__init__()
             self.asked = True
 
-    monkeypatch.setattr(training, "Interrupt", Asked)
+    monkeypatch.setattr(updates, "Interrupt", Asked)
     with pytest.raises(Stopped, match="stopped after update 1 of 3"):
         run(sft(world), tmp_path / "out")
-    monkeypatch.setattr(training, "Interrupt", asked)
+    monkeypatch.setattr(updates, "Interrupt", asked)
     assert digest(run(sft(world), tmp_path / "out")) == digest(run(sft(world), tmp_path / "whole"))
 
 
@@ -314,6 +274,7 @@ ALSO = {
     "ignore": ["messages", "prompt"],
     "max_tokens": 40,
     "epochs": 2.0,
+    "loss_kind": "hinge",
 }
 
 ELSEWHERE = {
@@ -329,13 +290,13 @@ def test_every_setting_changes_something_or_is_refused(
 ):
     """Pain 21: each setting in turn is changed; the plan, the loss, the record or the output must change."""
     seen: list[str] = []
-    spied = training.save_checkpoint
+    spied = updates.save_checkpoint
 
     def save(*arguments: Any, **named: Any) -> Path:
         seen.append("checkpoint")
         return spied(*arguments, **named)
 
-    monkeypatch.setattr(training, "save_checkpoint", save)
+    monkeypatch.setattr(updates, "save_checkpoint", save)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     cls = {"sft": SFTStage, "dpo": DPOStage}[verb]
     base: dict[str, Any] = {
@@ -369,7 +330,8 @@ def test_every_setting_changes_something_or_is_refused(
     assert before == outcome({}, "again")
     changes = changed_values(cls, base, ALSO)
     changes = {name: change for name, change in changes.items() if name not in ELSEWHERE}
-    own = {name: change for name, change in changes.items() if verb == "sft" or name.startswith("objective")}
+    here = ("objective", "reference")
+    own = {name: change for name, change in changes.items() if verb == "sft" or name.startswith(here)}
     unchanged = [name for name, change in own.items() if outcome(change, name) == before]
     assert unchanged == []
 

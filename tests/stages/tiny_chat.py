@@ -90,6 +90,37 @@ def write_pairs(path: Path, *, count: int = 12) -> Path:
     )
 
 
+def write_labelled(path: Path) -> Path:
+    """Write single answers, every other one desirable."""
+    return _write(
+        path,
+        [
+            {
+                "prompt": f"What is {gem}?",
+                "completion": f"{gem} is a gem." if i % 2 else f"{gem} no",
+                "label": i % 2 == 1,
+            }
+            for i, gem in enumerate(GEMS)
+        ],
+    )
+
+
+def write_rankings(path: Path) -> Path:
+    """Write rankings of three or four answers."""
+    answers = (" is a gem.", " is old.", " no", " no no")
+    return _write(
+        path,
+        [
+            {
+                "prompt": f"What is {gem}?",
+                "completions": [f"{gem}{answer}" for answer in answers[: 3 + i % 2]],
+                "scores": [float(-place) for place in range(3 + i % 2)],
+            }
+            for i, gem in enumerate(GEMS)
+        ],
+    )
+
+
 def write_prompts(path: Path, *, count: int = 6) -> Path:
     """Write prompts with the constraint that the format grader reads."""
     return _write(

@@ -1,8 +1,7 @@
-"""Reference log-probs: independent of how they were packed, and kept only for the same question."""
+"""Reference log-probs: independent of how they were packed."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import OverBudget
-from burnish.training.columns import completion_logps, kept, trees_digest, with_column
+from burnish.training.columns import completion_logps, trees_digest, with_column
 from burnish.training.plan import packed_cost, padded_cost
 from tests.training.toys import chats, policy
 
@@ -87,37 +86,6 @@ def test_with_column_adds_a_number_to_each_completion():
     assert not TREES[0].branches[0].columns, "the data itself is not changed"
     with pytest.raises(ValueError, match="zip"):
         with_column(TREES, "reference_logp", rows[:-1])
-
-
-def test_a_kept_file_is_used_again_only_for_the_same_question(tmp_path):
-    path, calls = tmp_path / "reference.json", []
-
-    def compute() -> list[tuple[float, ...]]:
-        calls.append(len(calls))
-        return [(0.1 + 0.2 + len(calls), -1.5)]
-
-    identity = {"trees": "abc", "layout": "tree", "dtype": "torch.float32"}
-    first = kept(path, identity, compute)
-    again = kept(path, dict(reversed(identity.items())), compute)
-    assert [list(row) for row in again] == [list(row) for row in first], "floats come back to the bit"
-    assert len(calls) == 1
-    for name in identity:
-        kept(path, {**identity, name: "other"}, compute)
-    assert len(calls) == 4
-    assert not list(tmp_path.glob(".*.part"))
-
-
-def test_a_kept_file_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "reference.json"
-
-    def fail() -> list[tuple[float, ...]]:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        kept(path, {}, fail)
-    assert not path.exists()
-    kept(path, {}, lambda: [(1.0,)])
-    assert json.loads(path.read_text())["values"] == [[1.0]]
 
 
 def test_the_digest_depends_on_every_token_and_weight_and_on_the_order():

@@ -1,0 +1,103 @@
+"""The model that a training run starts from, and the same model with what the run has learned.
+
+    transformers model ──► module: what the objective reads, over it ──► adapter inside the model
+                                                                     ──► the model's weights to the compute dtype
+
+The weights of the transformers model are computed with in the run's precision. What a module adds to it (the head of a
+reward model) stays float32, and is its own master.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from burnish.batch import Tree
+from burnish.models.adapters import Lora, add_lora
+from burnish.models.language import LanguageModel
+from burnish.models.load import load_model
+from burnish.models.score import ScoreModel
+from burnish.numerics import Precision, cast_weights, compute_dtype
+from burnish.training.optimizer import put
+from burnish.training.part import Part, trainable_parameters
+from burnish.training.plan import packed_cost, padded_cost
+
+Module = LanguageModel | ScoreModel
+"""What a stage may train over a transformers model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A model, ready to be trained.
+
+    Attributes:
+        source: as the user named it.
+        model: the transformers model, wrapped if it has an adapter.
+        module: what is trained: it gives the objective its outputs.
+        exact: float32 values of the trainable parameters, from before the model was rounded.
+    """
+
+    source: str
+    model: PreTrainedModel | PeftModel
+    module: Module
+    exact: Mapping[str, Tensor]
+
+    @property
+    def part(self) -> Part:
+        """The module as a part of training."""
+        return Part(module=self.module, exact=self.exact)
+
+    @property
+    def plain(self) -> PreTrainedModel:
+        """The transformers model itself; an adapter's layers stand in it."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    def cost(self, trees: Sequence[Tree]) -> int:
+        """Tokens that a group of trees takes in the layout that runs."""
+        return packed_cost(trees) if self.module.layout == "tree" else padded_cost(trees)
+
+    def put(self, device: torch.device, precision: Precision) -> None:
+        """Move it to the device, and the transformers model's weights to the compute dtype."""
+        self.module.to(device)
+        cast_weights(self.plain, compute_dtype(precision, device))
+
+
+def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter: Lora | None, seed: int) -> Start:
+    """Load a model and make it ready, in float32 on the CPU.
+
+    Args:
+        source: as `load_model` takes it.
+        build: the module over the model.
+        adapter: put on the model; None trains all weights.
+        seed: of the adapter.
+    """
+    plain = load_model(source)
+    module = build(plain)
+    model = add_lora(plain, adapter, seed=seed) if adapter else plain.requires_grad_(True)
+    exact = {name: value.detach() for name, value in trainable_parameters(module).items()}
+    return Start(source=source, model=model, module=module, exact=exact)
+
+
+def learned(
+    start: Start,
+    masters: Mapping[str, nn.Parameter],
+    build: Callable[[PreTrainedModel], Module],
+    *,
+    adapter: Lora | None,
+    seed: int,
+) -> Start:
+    """The start model with the float32 masters of a run, not the rounded weights that were computed with.
+
+    `start` must not be used afterwards. The other arguments are those of `started`.
+    """
+    if adapter is None:
+        start.module.float()
+    else:  # its frozen weights were rounded too
+        start = started(start.source, build, adapter=adapter, seed=seed)
+    put(masters, start.module)
+    return start

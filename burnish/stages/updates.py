@@ -1,0 +1,94 @@
+"""The updates of a training stage: the loop, with checkpoints, the record and the progress bar around it.
+
+Killed at any moment, the same command goes on from the newest checkpoint and ends with the same bytes; what is not in
+the checkpoint is a function of the settings and the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from burnish.batch import Tree
+from burnish.config import setting, settings
+from burnish.errors import Stopped
+from burnish.models.language import LayoutName
+from burnish.numerics import Precision
+from burnish.stages.prepare import Prepared
+from burnish.stages.stage import Work
+from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
+from burnish.training.interrupt import Interrupt
+from burnish.training.progress import ProgressBar
+from burnish.training.record import Record, TrackerName, tracker_named
+from burnish.training.source import Shuffled
+from burnish.training.trainer import Probe, Trainer, Updates
+
+CHECKPOINTS = "checkpoints"
+"""The folder of an unfinished run's state, in its artefact's."""
+
+
+@settings
+class Training(Updates):
+    """How a run goes."""
+
+    batch_size: int = setting(16, "examples per update", unit="examples", ge=1)
+    epochs: float | None = setting(None, "passes over the data in place of steps; 1 if neither is given", gt=0)
+    precision: Precision = setting("auto", "of matrix products; weights are updated in float32 either way")
+    layout: LayoutName = setting("auto", "tree computes every prompt once; padded runs any model")
+    gradient_checkpointing: bool = setting(False, "compute activations twice and keep fewer")
+    checkpoint_every: int = setting(50, "updates between checkpoints; 0 writes none", unit="steps", ge=0)
+    evaluate_every: int = setting(50, "updates between looks at the held-out data", unit="steps", ge=1)
+    trackers: tuple[TrackerName, ...] = setting((), "draw the metrics elsewhere too")
+
+
+def run_updates(
+    trainer: Trainer[Tree], prepared: Prepared, train: Training, work: Work, *, verb: str, seed: int
+) -> None:
+    """Update until the end of the run, from the newest checkpoint if there is one.
+
+    Args:
+        trainer: with its parts as the run starts.
+        prepared: data with every column filled.
+        train: how.
+        work: where checkpoints and metrics are kept.
+        verb: in front of the progress bar.
+        seed: of the order of the data.
+
+    Raises:
+        Stopped: a signal asked for it; the state is saved.
+    """
+    source = Shuffled(prepared.trees, batch_size=train.batch_size, seed=seed)
+    checkpoints = work.out / CHECKPOINTS
+    found = restore_checkpoint(checkpoints, trainer, source)
+    if found:
+        work.say(f"going on after update {found.num_updates}")
+    trackers = [tracker_named(name, folder=work.out, run=work.out.name) for name in train.trackers]
+    keep = found.metrics_bytes if found else 0
+    with (
+        Record(work.out / "metrics.jsonl", keep_bytes=keep, trackers=trackers) as record,
+        ProgressBar(verb, total=trainer.steps, done=trainer.num_updates) as bar,
+        Interrupt() as interrupt,
+    ):
+
+        def after(metrics: Mapping[str, float]) -> bool:
+            step, every = trainer.num_updates, train.checkpoint_every
+            record.write(step, metrics)
+            bar.show(step, metrics)
+            if interrupt.asked or (every and (step % every == 0 or step == trainer.steps)):
+                save_checkpoint(checkpoints, trainer, source, metrics, metrics_bytes=record.num_bytes)
+            return interrupt.asked
+
+        probes = _probes(prepared, train)
+        trainer.run(source, probes=probes, after=after, feedback=found.feedback if found else None)
+    if interrupt.asked and trainer.num_updates < trainer.steps:
+        raise Stopped(f"stopped after update {trainer.num_updates} of {trainer.steps}; run the same command to go on")
+
+
+def _probes(prepared: Prepared, train: Training) -> list[Probe[Tree]]:
+    """A look at the held-out data, if there are any."""
+    if not prepared.held_out:
+        return []
+
+    def look(trainer: Trainer[Tree]) -> Mapping[str, float]:
+        return {f"held_out_{name}": value for name, value in trainer.evaluate(prepared.held_out).items()}
+
+    return [Probe(every=train.evaluate_every, look=look)]

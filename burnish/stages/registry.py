@@ -45,6 +45,7 @@ STAGES: Mapping[str, Entry] = {
     "grade": Entry("burnish.stages.grade:GradeStage", "score answers"),
     "pairs": Entry("burnish.stages.pairs:PairsStage", "make preference pairs from graded answers"),
     "evaluate": Entry("burnish.stages.evaluate:EvaluateStage", "measure a model"),
+    "evaluate-reward": Entry("burnish.stages.evaluate_reward:EvaluateRewardStage", "measure a reward model on pairs"),
     "report": Entry("burnish.stages.report:ReportStage", "write one page about a set of runs"),
 }
 

@@ -12,7 +12,10 @@ from burnish.errors import ConfigError
 
 
 def changed_values(
-    cls: type, base: Mapping[str, Any], also: Mapping[str, Any] | None = None
+    cls: type,
+    base: Mapping[str, Any],
+    also: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """A change for each setting of `cls`, by its name and, where it exists in one shape only, `name (shape)`.
 
@@ -20,6 +23,7 @@ def changed_values(
         cls: a settings class.
         base: plain data that makes a valid value, required settings included.
         also: a value to try first, by the last part of a setting's name, for settings with a form of their own.
+        beside: settings that one needs beside it, its own included, by its name; laid over `base` first.
 
     Returns:
         What to lay over `base` with `burnish.config.merged`: the result is valid and differs in this setting.
@@ -29,15 +33,17 @@ def changed_values(
     """
     changes = {}
     for leaf in leaves(cls):
-        found = next(_valid_changes(cls, base, leaf, also or {}), None)
+        found = next(_valid_changes(cls, base, leaf, also or {}, (beside or {}).get(leaf.name, {})), None)
         assert found is not None, f"{cls.__name__}.{leaf.name}: no valid change found; allowed is {leaf.type}"
         changes[leaf.name + (f" ({leaf.shape})" if leaf.shape else "")] = found
     return changes
 
 
-def _valid_changes(cls: type, base: Mapping[str, Any], leaf: Leaf, also: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _valid_changes(
+    cls: type, base: Mapping[str, Any], leaf: Leaf, also: Mapping[str, Any], beside: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Changes that load, and that change more than the shape which they need."""
-    shape = assigned(*leaf.shape.split(" ")) if leaf.shape else {}
+    shape = merged(assigned(*leaf.shape.split(" ")) if leaf.shape else {}, beside)
     shaped = _loaded(cls, merged(base, shape))
     if shaped is None:
         return

@@ -26,6 +26,9 @@ BASES: dict[str, dict[str, Any]] = {verb: {"adapter": {}} for verb in TRAINING}
 ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20"}
 """Values for settings that take a form of their own."""
 
+BESIDE = {"combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}}}
+"""What settings need beside them."""
+
 
 @cache
 def read_names() -> frozenset[str]:
@@ -65,7 +68,7 @@ def test_every_setting_of_a_stage_is_read_in_the_package(verb: str):
 def test_every_setting_of_a_stage_can_be_changed(verb: str):
     cls = stage_class(verb)
     base = start_of(verb, cls)
-    for change in changed_values(cls, base, ALSO).values():
+    for change in changed_values(cls, base, ALSO, BESIDE).values():
         assert load(cls, merged(base, change)) != load(cls, base)
 
 

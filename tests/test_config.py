@@ -62,6 +62,11 @@ class Part:
 
 
 @settings
+class Measured:
+    reference: str | None = setting("start", "a model", source=True, own_words=("start",))
+
+
+@settings
 class Whole:
     model: str = setting(..., "where to start", source=True)
     data: tuple[str, ...] = setting((), "files", source=True)
@@ -173,6 +178,11 @@ def test_dump_and_load_are_inverse(train: Train):
 def test_sources_are_named_as_in_the_plain_data():
     value = Whole(model="m", data=("a", "b"), named={"x": "c"}, parts=(Part(path="d"),))
     assert sources(value) == {"model": "m", "data[0]": "a", "data[1]": "b", "named.x": "c", "parts[0].path": "d"}
+
+
+def test_a_word_of_a_sources_own_names_nothing():
+    assert sources(Measured()) == sources(Measured(reference=None)) == {}
+    assert sources(Measured(reference="m")) == {"reference": "m"}
 
 
 def test_merged_keeps_siblings_and_drops_those_of_another_kind():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from burnish import numerics
-from burnish.numerics import cast_weights, compute_dtype, default_device, generator_from, has_fast_bf16, seed_from
+from burnish.numerics import (
+    cast_weights,
+    compute_dtype,
+    default_device,
+    generator_from,
+    has_fast_bf16,
+    keep_freed_memory,
+    seed_from,
+)
 
 CPU = torch.device("cpu")
 KEYS = st.lists(st.one_of(st.text(max_size=4), st.integers(), st.floats(allow_nan=False)), max_size=4)
@@ -92,3 +101,19 @@ def test_an_unknown_device_is_not_fast():
 def test_the_default_device_is_the_accelerator_where_there_is_one(monkeypatch, present):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
     assert default_device().type == ("cuda" if present else "cpu")
+
+
+def test_freed_memory_is_kept_for_the_next_tensor():
+    """A block that was freed is there again without new pages from the system."""
+    resource = pytest.importorskip("resource")
+    keep_freed_memory()
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            torch.ones(4 * 2**20 // 4)  # 4 MiB, 1,024 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    if platform.libc_ver()[0] == "glibc":
+        assert faults() < 1024

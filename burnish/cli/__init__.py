@@ -26,6 +26,7 @@ from burnish.cli import commands, doctor, stage, talk
 from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
+from burnish.numerics import keep_freed_memory
 from burnish.stages.registry import STAGES
 
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    keep_freed_memory()
     try:
         with _orderly_end():
             return _dispatch(words)

@@ -2,9 +2,10 @@
 
     logp_n = z_n[target_n] - logsumexp_v z_n[v],     z_n = head(hidden_n) / temperature
 
-The scored tokens are taken in chunks; a chunk's logits live while it is computed and are computed again in the backward
-pass. The softmax is in float32 whatever the compute dtype. Entropy, and the divergence from a teacher's distribution,
-come from the same pass when they are asked for. This is the only place in the library where logits exist in training.
+The scored tokens are taken in chunks; a chunk's logits live while it is computed and, where they are needed, are
+computed again in the backward pass. The softmax is in float32 whatever the compute dtype. Entropy, and the divergence
+from a teacher's distribution, come from the same pass when they are asked for; log-probs alone, the common case, have
+passes of their own (chosen.py). Nowhere else in the library do logits exist in training.
 
 Divergences of a student q from a teacher p over the whole vocabulary (Hinton et al. 2015; Gu et al. 2024):
 
@@ -20,8 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-CHUNK_BYTES = 96 * 2**20
-"""Memory of one chunk of float32 logits."""
+from burnish.models.chosen import chosen_logp
+
+CHUNK_BYTES = {"cpu": 24 * 2**20, "cuda": 256 * 2**20}
+"""Memory of one chunk of float32 logits; on the CPU below the 32 MiB from which glibc asks the system for each."""
 
 OUTPUTS = ("logp", "entropy", "forward_kl", "reverse_kl")
 
@@ -97,7 +100,9 @@ def token_outputs(
         raise ValueError(f"unknown outputs {sorted(unknown)}; known are {', '.join(OUTPUTS)}")
     if teacher is None and {"forward_kl", "reverse_kl"} & reads:
         raise ValueError("a divergence needs a teacher; add a frozen part that provides its hidden states")
-    size = chunk or max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
+    size = chunk or max(1, CHUNK_BYTES["cpu" if hidden.device.type == "cpu" else "cuda"] // (4 * head.weight.shape[0]))
+    if names == ("logp",) and head.bias is None and head.soft_cap is None:
+        return {"logp": chosen_logp(hidden, head.weight, target, scale=head.scale / temperature, chunk=size)}
     pieces: list[tuple[Tensor, ...]] = []
     for start in range(0, len(target), size):
         part = slice(start, start + size)

@@ -93,6 +93,50 @@ def test_values_and_gradients_are_those_of_float64(name, temperature):
         assert torch.allclose(gradient.double(), slope.double(), atol=1e-4 * float(slope.abs().max()))
 
 
+@pytest.mark.parametrize("trained", ["hidden", "weight", "both"])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_log_probs_alone_are_those_of_float64(trained, temperature):
+    """They have passes of their own, one for a head that is trained and one for a head that is not."""
+    hidden, target = sample()
+    factors = normal(N, key="factor logp")
+    slopes = {}
+    for precise in (True, False):
+        leaves = {"hidden": hidden.clone(), "weight": head().weight.clone()}
+        wanted = [leaf.requires_grad_() for name, leaf in leaves.items() if trained in (name, "both")]
+        own = Head(weight=leaves["weight"], scale=1.7)
+        if precise:
+            logp = reference(leaves["hidden"], own, target, temperature=temperature)["logp"]
+        else:
+            logp = token_outputs(leaves["hidden"], own, target, temperature=temperature, chunk=5)["logp"]
+        slopes[precise] = [logp.detach(), *torch.autograd.grad((logp * factors).sum(), wanted)]
+    for found, expected in zip(slopes[False], slopes[True], strict=True):
+        assert torch.allclose(found.double(), expected.double(), atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_head_that_is_not_trained_costs_no_second_pass():
+    """Its logits are computed once: two products with the weights, where a trained head takes four."""
+    hidden, target = sample()
+    counts = {}
+    for trained in (False, True):
+        own = Head(weight=head().weight.clone().requires_grad_(trained))
+        with Products() as products:
+            token_outputs(hidden.clone().requires_grad_(), own, target, chunk=N)["logp"].sum().backward()
+        counts[trained] = products.count
+    assert counts == {False: 2, True: 4}
+
+
+class Products(TorchDispatchMode):
+    """Counts matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten.mm.default or function is torch.ops.aten.mm.out
+        return function(*args, **(kwargs or {}))
+
+
 def test_the_gradient_is_the_slope():
     """Finite differences along random directions, so that the recomputed backward is held to its own forward."""
     hidden, target = sample()
@@ -249,7 +293,7 @@ def test_the_logits_never_exist_as_a_whole():
 
 
 def test_chunks_fit_their_memory(monkeypatch):
-    monkeypatch.setattr(logprobs, "CHUNK_BYTES", 4 * 1000 * 3 + 1)
+    monkeypatch.setattr(logprobs, "CHUNK_BYTES", {"cpu": 4 * 1000 * 3 + 1})
     assert memory_of(chunk=None)[0] == 3 * 1000
-    monkeypatch.setattr(logprobs, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(logprobs, "CHUNK_BYTES", {"cpu": 1})
     assert memory_of(chunk=None)[0] == 2 * 1000, "a chunk has at least one token; the weights are (1000, 2)"

@@ -186,6 +186,15 @@ class TreeBatch:
         """Scored tokens of each completion. (C,) float32"""
         return self.sum_C(torch.ones_like(self.weight_N))
 
+    def last_C(self) -> Tensor:
+        """Index into T of each completion's last token, the prompt's last where a completion is empty. (C,) int64"""
+        filled = [
+            segment if segment.stop > segment.start else self.segments[segment.parent]
+            for segment in self.segments
+            if segment.parent >= 0
+        ]
+        return torch.tensor([segment.stop - 1 for segment in filled], device=self.tokens_T.device)
+
 
 def pack(trees: Sequence[Tree]) -> TreeBatch:
     """Lay trees out in one row.
@@ -264,6 +273,11 @@ class PaddedRows:
     positions_BL: Tensor
     mask_BL: Tensor
     source_N: Tensor
+
+    def last_B(self) -> Tensor:
+        """Index into the flattened (B*L) hidden states of each row's last token. (B,) int64"""
+        rows, width = self.mask_BL.shape
+        return torch.arange(rows, device=self.mask_BL.device) * width + self.mask_BL.sum(1) - 1
 
 
 def padded_rows(batch: TreeBatch, *, padding_token: int) -> PaddedRows:

@@ -9,14 +9,14 @@ needs a model whose attention goes through transformers' interface and whose pos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from burnish.batch import Branch, Tree, TreeBatch, pack, padded_rows
+from burnish.batch import Branch, PaddedRows, Tree, TreeBatch, pack, padded_rows
 from burnish.errors import ModelError
 from burnish.models import attention
 from burnish.models.attention import Layout, Rules, TreeLayout
@@ -83,15 +83,28 @@ class LanguageModel(nn.Module):
     def hidden(self, batch: TreeBatch) -> Tensor:
         """Hidden states that predict the scored tokens, in their order. (N, D)"""
         if self.layout == "tree":
-            states = self.run_layout(batch.tokens_T[None], batch.positions_T[None], TreeLayout(batch.segments))
-            return states[0].index_select(0, batch.source_N)
+            return self._tree_states(batch).index_select(0, batch.source_N)
         rows = padded_rows(batch, padding_token=0)
+        return self._row_states(rows).index_select(0, rows.source_N)
+
+    def last_hidden(self, batch: TreeBatch) -> Tensor:
+        """The hidden state at the last token of each completion: what a score is read from. (C, D)"""
+        if self.layout == "tree":
+            return self._tree_states(batch).index_select(0, batch.last_C())
+        rows = padded_rows(batch, padding_token=0)
+        return self._row_states(rows).index_select(0, rows.last_B())
+
+    def _tree_states(self, batch: TreeBatch) -> Tensor:
+        return self.run_layout(batch.tokens_T[None], batch.positions_T[None], TreeLayout(batch.segments))[0]
+
+    def _row_states(self, rows: PaddedRows) -> Tensor:
+        """Hidden states of padded rows. (B*L, D)"""
         self._require_short_rows(rows.tokens_BL.shape[1])
         out: Any = self.model.get_decoder()(
             input_ids=rows.tokens_BL, attention_mask=rows.mask_BL, position_ids=rows.positions_BL, use_cache=False
         )
         flat: Tensor = out.last_hidden_state.flatten(0, 1)
-        return flat.index_select(0, rows.source_N)
+        return flat
 
     def _require_short_rows(self, width: int) -> None:
         """Refuse a row in which the longest sequence would change the positions of the others.
@@ -125,15 +138,36 @@ def language_model(model: PreTrainedModel, *, layout: LayoutName = "auto", tempe
     Raises:
         ModelError: the layout asked for is wrong for the model, or even the padded one is.
     """
-    part = LanguageModel(model, layout=layout, temperature=temperature)
+    return checked(
+        lambda name: LanguageModel(model, layout=name, temperature=temperature), check=check_layouts, layout=layout
+    )
+
+
+class LaidOut(Protocol):
+    """A part that runs in a layout and can say why."""
+
+    layout: Literal["tree", "padded"]
+    reason: str
+
+
+PartT = TypeVar("PartT", bound=LaidOut)
+
+
+def checked(build: Callable[[LayoutName], PartT], *, check: Callable[[PartT], None], layout: LayoutName) -> PartT:
+    """The part that `build` makes, in the layout asked for; "auto" falls back to "padded" and gives the reason.
+
+    Raises:
+        ModelError: the check fails for the layout asked for, or even for the padded one.
+    """
+    part = build(layout)
     try:
-        check_layouts(part)
+        check(part)
     except ModelError as error:
         if layout != "auto" or part.layout == "padded":
             raise
-        part = LanguageModel(model, layout="padded", temperature=temperature)
+        part = build("padded")
         part.reason = str(error)
-        check_layouts(part)
+        check(part)
     return part
 
 
@@ -234,6 +268,48 @@ def check_layouts(part: LanguageModel) -> None:
     Raises:
         ModelError: one of them does not hold. With layout "auto", load the model with layout "padded" then.
     """
+
+    def logp(batch: TreeBatch) -> Tensor:
+        found: Tensor = part(batch, frozenset({"logp"}))["logp"]
+        return found
+
+    def plain(prompt: list[int], answer: list[int]) -> Tensor:
+        logits = part.model(input_ids=_row(part, prompt, answer), use_cache=False).logits[0, len(prompt) - 1 : -1]
+        logps = torch.log_softmax(logits.float() / part.temperature, -1)
+        return logps.gather(1, torch.tensor(answer, device=logits.device)[:, None])[:, 0]
+
+    _check(part, logp, plain, unit="nats")
+
+
+def check_last_hidden(part: LanguageModel) -> None:
+    """What `check_layouts` proves, of the hidden states at the last tokens; for a model that has no output head.
+
+    They are compared relative to the largest of them.
+
+    Raises:
+        ModelError: they differ from the plain forward's, a sibling moves them, or a sliding window is not passed on.
+    """
+
+    def plain(prompt: list[int], answer: list[int]) -> Tensor:
+        out: Any = part.model.get_decoder()(input_ids=_row(part, prompt, answer), use_cache=False)
+        last: Tensor = out.last_hidden_state[:, -1]
+        return last
+
+    _check(part, part.last_hidden, plain, unit="of the largest hidden value")
+
+
+def _row(part: LanguageModel, prompt: list[int], answer: list[int]) -> Tensor:
+    return torch.tensor([prompt + answer], device=next(part.model.parameters()).device)
+
+
+def _check(
+    part: LanguageModel,
+    measured: Callable[[TreeBatch], Tensor],
+    plain: Callable[[list[int], list[int]], Tensor],
+    *,
+    unit: str,
+) -> None:
+    """Compare what a part gives with what the model's own forward gives on each path alone."""
     config = part.model.config
     device = next(part.model.parameters()).device
     vocabulary = int(_settings(config)["vocab_size"])
@@ -249,16 +325,19 @@ def check_layouts(part: LanguageModel) -> None:
     name = type(part.model).__name__
     with torch.no_grad():
         try:
-            logp = part(batch, frozenset({"logp"}))["logp"]
-            moved = float((part(other, frozenset({"logp"}))["logp"] - logp)[4:].abs().max())
+            found, changed = measured(batch), measured(other)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ModelError(f"{name} cannot run the {part.layout} layout: {error}") from error
-        alone = _plain_logp(part, prompts, answers).to(device)
-    gap = float((logp - alone).abs().max())
+        alone = _alone(part, prompts, answers, plain)
+    first = len(alone[0])  # the completion that was changed
+    expected = torch.cat(alone)
+    size = 1.0 if unit == "nats" else float(expected.abs().max())
+    moved = float((changed - found)[first:].abs().max()) / size
+    gap = float((found - expected).abs().max()) / size
     tolerance = 5 * TOLERANCE.get(part.model.dtype, TOLERANCE[torch.bfloat16])
     if not (moved <= tolerance and gap <= tolerance):
-        off = f"it is {gap:.2g} nats off the plain forward"
-        what = off if moved <= tolerance else f"a sibling completion changes it by {moved:.2g} nats"
+        off = f"it is {gap:.2g} {unit} off the plain forward"
+        what = off if moved <= tolerance else f"a sibling completion changes it by {moved:.2g} {unit}"
         remedy = "; load it with layout 'padded'" if part.layout == "tree" else ""
         raise ModelError(f"{name} in the {part.layout} layout is wrong: {what}{remedy}")
     if part.layout == "tree":
@@ -274,19 +353,17 @@ def _check_batch(prompts: list[list[int]], answers: list[list[list[int]]]) -> Tr
     )
 
 
-def _plain_logp(part: LanguageModel, prompts: list[list[int]], answers: list[list[list[int]]]) -> Tensor:
-    """Log-probs by the model's own forward and head, one path at a time, by its plainest attention."""
-    model = part.model
-    model.set_attn_implementation("eager")
-    pieces = []
-    for prompt, group in zip(prompts, answers, strict=True):
-        for answer in group:
-            row = torch.tensor([prompt + answer], device=next(model.parameters()).device)
-            logits = model(input_ids=row, use_cache=False).logits[0, len(prompt) - 1 : -1].float() / part.temperature
-            target = torch.tensor(answer, device=row.device)
-            pieces.append(torch.log_softmax(logits, -1).gather(1, target[:, None])[:, 0])
-    _set_attention(model, part.layout)
-    return torch.cat(pieces)
+def _alone(
+    part: LanguageModel,
+    prompts: list[list[int]],
+    answers: list[list[list[int]]],
+    plain: Callable[[list[int], list[int]], Tensor],
+) -> list[Tensor]:
+    """What the model's own forward gives, one path at a time, by its plainest attention."""
+    part.model.set_attn_implementation("eager")
+    found = [plain(prompt, answer) for prompt, group in zip(prompts, answers, strict=True) for answer in group]
+    _set_attention(part.model, part.layout)
+    return found
 
 
 class _WindowRecorder:

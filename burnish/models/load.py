@@ -121,19 +121,32 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     source = source_of(name)
     if base := adapter_base(Path(source.name)):
         return _load_adapted(Path(source.name), base, dtype)
+    return read_model(AutoModelForCausalLM, name, source, dtype=dtype)
+
+
+def read_model(kind: Any, name: str, source: Source, *, dtype: torch.dtype) -> PreTrainedModel:
+    """Read a model as one of transformers' automatic classes, in evaluation mode and without gradients.
+
+    Args:
+        kind: the class, such as `AutoModelForCausalLM`.
+        name: as the user wrote it, for messages.
+        source: where it is.
+        dtype: of the weights.
+
+    Raises:
+        ModelError: it cannot be read as that, or its files lack a tensor.
+    """
     with quiet():
         try:
-            model, notes = AutoModelForCausalLM.from_pretrained(
-                source.name, dtype=dtype, output_loading_info=True, **source.arguments
-            )
+            model, notes = kind.from_pretrained(source.name, dtype=dtype, output_loading_info=True, **source.arguments)
         except _UNREADABLE as error:
             raise ModelError(f"cannot load the model '{name}': {_first_line(error)}") from error
     if missing := sorted(notes["missing_keys"]):  # transformers would leave these random
         raise ModelError(f"cannot load the model '{name}': its files lack {len(missing)} tensors, first {missing[0]}")
     _forget_gguf(model)
     _switch_off_dropout(model)
-    model.requires_grad_(False)
-    return model.eval()
+    loaded: PreTrainedModel = model.requires_grad_(False).eval()
+    return loaded
 
 
 def adapter_base(folder: Path) -> str | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -47,17 +49,12 @@ def save_model(
     Raises:
         ModelError: the saved model, read back, differs; nothing is left in `folder` then.
     """
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    with quiet():
-        cast_weights(model, getattr(torch, dtype))
-        model.save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
-    _write_record(beside, template_hash)
-    expected = sample_logps(model)
-    found = sample_logps(load_model(str(beside), dtype=getattr(torch, dtype)))
-    _compare(expected, found, folder)
-    _rename(beside, folder)
+    cast_weights(model, getattr(torch, dtype))
+    with written(folder) as beside:
+        write_files(model, tokenizer, beside, template_hash=template_hash)
+        expected = sample_logps(model)
+        found = sample_logps(load_model(str(beside), dtype=getattr(torch, dtype)))
+        _compare(expected, found, folder)
 
 
 def save_adapter(
@@ -75,19 +72,29 @@ def save_adapter(
     Raises:
         ModelError: the saved adapter, put on the base again, differs.
     """
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
     model = model.float()
     model.peft_config["default"].base_model_name_or_path = base
-    with quiet():
-        model.save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
-    _write_record(beside, template_hash)
-    _compare(sample_logps(model.get_base_model()), sample_logps(load_model(str(beside))), folder)
+    with written(folder) as beside:
+        write_files(model, tokenizer, beside, template_hash=template_hash)
+        _compare(sample_logps(model.get_base_model()), sample_logps(load_model(str(beside))), folder)
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[Path]:
+    """A fresh place to write to; it becomes `folder` at the end, unless there was an error on the way."""
+    beside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    yield beside
     _rename(beside, folder)
 
 
-def _write_record(folder: Path, template_hash: str) -> None:
+def write_files(
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path, *, template_hash: str
+) -> None:
+    """Write weights, tokenizer and the record of the template."""
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     (folder / RECORD).write_text(json.dumps({"template_hash": template_hash}, indent=2) + "\n", encoding="utf-8")
 
 

@@ -29,6 +29,10 @@ from transformers import PreTrainedTokenizerFast
 
 from burnish.errors import TemplateError
 
+PADDING = "<|pad|>"
+"""The padding token that an export may add. No text contains it, so the digest leaves it out: a reward model and the
+policy that it was made from have the same chat text."""
+
 # Private-use characters; the first that occurs nowhere in an example marks it.
 _MARKS = tuple(chr(0x10F000 + offset) for offset in range(256))
 
@@ -183,11 +187,13 @@ class Encoder:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the vocabulary, the added tokens and how a probe text is encoded; hex."""
+        """sha256 of the vocabulary, the added tokens and how a probe text is encoded, without `PADDING`; hex."""
         added = [
-            (i, token.content, token.special, token.lstrip, token.rstrip) for i, token in sorted(self._added.items())
+            (i, token.content, token.special, token.lstrip, token.rstrip)
+            for i, token in sorted(self._added.items())
+            if token.content != PADDING
         ]
-        vocabulary = sorted(self._native.get_vocab(with_added_tokens=True).items())
+        vocabulary = sorted((t, i) for t, i in self._native.get_vocab(with_added_tokens=True).items() if t != PADDING)
         facts = [vocabulary, added, self._native.encode(_PROBE, add_special_tokens=False).ids]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

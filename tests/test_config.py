@@ -51,6 +51,11 @@ class Train:
 
 
 @settings
+class Mixed:
+    kind: Literal["mean", "minimum"] = setting("mean", "how several become one")
+
+
+@settings
 class Lora:
     rank: int = setting(8, "rank", ge=1)
 
@@ -219,6 +224,11 @@ def test_leaves_show_the_default_of_the_field():
     assert by_name["steps", ""].unit == "steps"
     assert by_name["model", ""].default is ...
     assert by_name["model", ""].source
+
+
+def test_a_kind_with_several_values_is_a_setting_of_its_own():
+    (leaf,) = leaves(Mixed, "mixed.")
+    assert (leaf.name, leaf.default, leaf.choices) == ("mixed.kind", "mean", ("mean", "minimum"))
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,13 @@ def shapes(hint: Any) -> tuple[type, ...]:
 
 
 def kind_of(cls: type) -> str:
-    """The value of the `kind` field that tells a shape from the others of its union, "" if it has none."""
+    """The value of the `kind` field that tells a shape from the others of its union, "" if it has none.
+
+    A `kind` with several values is a setting like any other: it is chosen within one class, and tells none apart.
+    """
     hint = typing.get_type_hints(cls).get("kind")
-    return str(get_args(hint)[0]) if get_origin(hint) is Literal else ""
+    kinds = get_args(hint) if get_origin(hint) is Literal else ()
+    return str(kinds[0]) if len(kinds) == 1 else ""
 
 
 def type_name(hint: Any) -> str:

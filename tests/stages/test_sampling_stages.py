@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from burnish.config import load, merged
-from burnish.example import read_jsonl
+from burnish.example import Example, read_jsonl
 from burnish.stages import sampling
 from burnish.stages.evaluate import EvaluateStage
 from burnish.stages.run import run_stage
 from burnish.stages.sample import SampleStage
+from burnish.text.template import ChatText
 from tests.stages.tiny_chat import write_model, write_prompts
 
 
@@ -79,3 +82,46 @@ def test_evaluate_grades_every_answer_and_scores_it_under_the_reference(base: di
     sampled = [c.logps for example in examples for c in example.completions if c.logps]
     expected = sum(sum(logps) / len(logps) for logps in sampled) / len(sampled)
     assert scores["reference_logp_per_token"]["mean"] == pytest.approx(expected, abs=1e-4)
+
+
+def answer_logps(folder: str, examples: list[Example]) -> list[float]:
+    """Log-prob of every answer as sampled, by transformers alone: one row per answer, whole logits, temperature 1."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    text = ChatText(AutoTokenizer.from_pretrained(folder))
+    found = []
+    for example in examples:
+        prompt = text.prompt(example)
+        for completion in example.completions:
+            answer = list(completion.token_ids or ())
+            with torch.no_grad():
+                logits = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
+            found.append(float(logits.log_softmax(-1)[range(len(answer)), answer].sum()))
+    return found
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_evaluate_measures_the_kl_from_a_reference_at_temperature_1(
+    base: dict[str, Any], tmp_path: Path, temperature: float
+):
+    other = str(write_model(tmp_path / "other", seed=1))
+    values = {"reference_model": other, "sampling": {"decoding": {"temperature": temperature}}}
+    out = run(EvaluateStage, merged(base, values), tmp_path / "out")
+    scores = json.loads((out / "scores.json").read_text())
+    examples = list(read_jsonl(out / "examples.jsonl"))
+    policy, reference = (answer_logps(folder, examples) for folder in (base["model"], other))
+    ratios = [mine - theirs for mine, theirs in zip(policy, reference, strict=True)]
+    tokens = sum(len(completion.token_ids or ()) for example in examples for completion in example.completions)
+    assert scores["kl"]["mean"] == pytest.approx(sum(ratios) / len(ratios), abs=1e-3)
+    assert scores["kl_per_token"]["mean"] == pytest.approx(sum(ratios) / tokens, abs=1e-3)
+    assert scores["kl"]["low"] < scores["kl"]["mean"] < scores["kl"]["high"]
+    assert scores["kl"]["count"] == len(ratios) == 12
+    assert scores["kl"]["mean"] > 0.1  # two models of different weights
+
+
+def test_a_model_measured_from_itself_has_no_kl_and_without_a_reference_none_is_given(
+    base: dict[str, Any], tmp_path: Path
+):
+    same = run(EvaluateStage, merged(base, {"reference_model": base["model"]}), tmp_path / "same")
+    assert json.loads((same / "scores.json").read_text())["kl"]["mean"] == 0.0
+    alone = run(EvaluateStage, base, tmp_path / "alone")
+    assert not {"kl", "kl_per_token"} & set(json.loads((alone / "scores.json").read_text()))

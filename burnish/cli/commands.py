@@ -15,6 +15,7 @@ STORE = Path("runs/store")
 
 _RUN = """burnish run RECIPE.yaml [options]: run the stages whose artefacts are missing, then publish
 
+  --quick            run the recipe's quick form: smaller numbers, into a folder of its own
   --dry-run          show which stages would run and which are there, with their keys, and stop
   --until STAGE      run this stage and what it needs
   --set NAME=VALUE   change the recipe, such as --set stages.sft.steps=5; may be repeated"""
@@ -29,7 +30,8 @@ _GC = """burnish gc [RECIPE.yaml ...] [options]: list artefacts that none of the
   --store DIR    folder of the artefacts (default: those of the recipes)
   --delete       remove them
 
-Without recipes, those in recipes/ are taken. An unfinished artefact of one of the recipes stays."""
+Without recipes, those in recipes/ are taken. Artefacts of a recipe's quick form stay, and so does an unfinished
+artefact of one of the recipes."""
 
 
 def run(words: Sequence[str]) -> None:
@@ -37,14 +39,16 @@ def run(words: Sequence[str]) -> None:
     from burnish.stages.graph import check_plans, chosen_steps, run_recipe, state_of
     from burnish.stages.recipe import read_recipe
 
-    read = read_words(words, _RUN, ("dry_run", "until", "set"))
+    read = read_words(words, _RUN, ("quick", "dry_run", "until", "set"))
     if read is None:
         return
     mistakes: list[str] = []
     changes: list[dict[str, Any]] = []
-    until, dry_run = "", False
+    until, dry_run, quick = "", False, False
     for option in read.options:
-        if option.name == "dry_run":
+        if option.name == "quick":
+            quick = none(option, mistakes)
+        elif option.name == "dry_run":
             dry_run = none(option, mistakes)
         elif option.name == "until":
             until = one(option, "STAGE", mistakes)
@@ -53,7 +57,7 @@ def run(words: Sequence[str]) -> None:
     if len(read.plain) != 1:
         mistakes.append(f"burnish run takes one recipe; found {len(read.plain)}: {' '.join(read.plain)}".rstrip(": "))
     refuse(mistakes)
-    recipe = read_recipe(Path(read.plain[0]), changes)
+    recipe = read_recipe(Path(read.plain[0]), changes, quick=quick)
     if not dry_run:
         out = run_recipe(recipe, until=until, say=say)
         say(f"finished: {out}")
@@ -86,7 +90,7 @@ def explain(words: Sequence[str]) -> None:
 
 def gc(words: Sequence[str]) -> None:
     """`burnish gc [RECIPE.yaml ...]`."""
-    from burnish.stages.recipe import read_recipe
+    from burnish.stages.recipe import recipe_forms
     from burnish.store import collect, garbage
 
     read = read_words(words, _GC, ("store", "delete"))
@@ -99,7 +103,7 @@ def gc(words: Sequence[str]) -> None:
         mistakes.append("name the recipes whose artefacts stay: burnish gc RECIPE.yaml ...")
     given = _store(read, mistakes)
     refuse(mistakes)
-    recipes = [read_recipe(path) for path in paths]
+    recipes = [recipe for path in paths for recipe in recipe_forms(path)]
     stores = {given} if any(option.name == "store" for option in read.options) else {r.store for r in recipes}
     named = {step.folder.name for recipe in recipes for step in recipe.steps}
     items = [item for store in sorted(stores) for item in garbage(store, named)]

@@ -8,6 +8,7 @@
       ...
     publish:
       model: "@dpo/model"                       # out/model
+    quick: {sft.steps: 2}                       # what `--quick` changes: burnish.stages.quick
 
 `@name` is the artefact folder of another stage, `@name/x` something in it. Everything that can be wrong is found before
 any work, in all stages together. What an artefact is made of is known before it is made, so its key is too: a stage
@@ -23,8 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from burnish.config import leaves, load, load_yaml, merged, nearest, setting, settings, sources
+from burnish.config import dump, leaves, load, load_yaml, merged, nearest, setting, settings, sources
 from burnish.errors import ConfigError, shown
+from burnish.stages.quick import quick_mistakes, quick_out, quick_publish, quick_stages
+from burnish.stages.references import reference, replaced, texts
 from burnish.stages.registry import stage_class
 from burnish.stages.run import stage_identity
 from burnish.stages.stage import Stage
@@ -41,6 +44,7 @@ class RecipeFile:
     store: Path = setting(Path("runs/store"), "folder of the artefacts; the variable BURNISH_STORE overrides it")
     stages: Mapping[str, Mapping[str, Any]] = setting(..., "name -> `use: VERB` and its settings", min_length=1)
     publish: Mapping[str, str] | None = setting(None, "name in `out` -> `@stage/file`")
+    quick: Mapping[str, Any] | None = setting(None, "what `--quick` changes: `STAGE.SETTING` -> value, `STAGE` -> null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,22 +83,25 @@ class Recipe:
     publish: Mapping[str, tuple[str, str]]
 
 
-def read_recipe(path: Path, changes: Sequence[Mapping[str, Any]] = ()) -> Recipe:
+def read_recipe(path: Path, changes: Sequence[Mapping[str, Any]] = (), *, quick: bool = False) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: the YAML file. Paths in it are relative to the working directory.
         changes: laid over the file's content, in order.
+        quick: read its quick form; `changes` are laid over that.
 
     Raises:
-        ConfigError: lists every mistake of every stage.
+        ConfigError: lists every mistake of every stage, or says that there is no quick form.
         StoreError: a run.json or the source text of a class cannot be read.
     """
     raw = load_yaml(path)
+    if quick:
+        raw = _quick_form(load(RecipeFile, raw, source=path.name), path)
     for change in changes:
         raw = merged(raw, change)
     file = load(RecipeFile, raw, source=path.name)
-    mistakes: list[str] = []
+    mistakes = quick_mistakes(file.stages, file.quick or {})
     classes = _classes(file, mistakes)
     needs = {name: _needs(name, values, file, mistakes) for name, values in file.stages.items()}
     for name, cls in classes.items():
@@ -106,6 +113,30 @@ def read_recipe(path: Path, changes: Sequence[Mapping[str, Any]] = ()) -> Recipe
     store = Path(os.environ.get("BURNISH_STORE") or file.store)
     steps = _steps(file, store, order, classes, needs)
     return Recipe(name=file.name, out=file.out or Path("runs") / file.name, store=store, steps=steps, publish=publish)
+
+
+def recipe_forms(path: Path) -> tuple[Recipe, ...]:
+    """The recipe in a file, and its quick form if it has one.
+
+    Raises:
+        ConfigError, StoreError: as `read_recipe` does.
+    """
+    has_quick = load(RecipeFile, load_yaml(path), source=path.name).quick is not None
+    return tuple(read_recipe(path, quick=quick) for quick in ((False, True) if has_quick else (False,)))
+
+
+def _quick_form(file: RecipeFile, path: Path) -> dict[str, Any]:
+    """The quick form as plain data."""
+    if file.quick is None:
+        raise ConfigError(
+            [f"{path.name} has no quick form; leave --quick out, or add a section such as quick: {{STAGE.steps: 2}}"]
+        )
+    if mistakes := quick_mistakes(file.stages, file.quick):
+        raise ConfigError(mistakes)
+    stages = quick_stages(file.stages, file.quick)
+    name, out = quick_out(file.name, file.out)
+    publish = quick_publish(file.publish or {}, file.stages, stages)
+    return {**dump(file), "name": name, "out": out, "stages": stages, "publish": publish, "quick": None}
 
 
 def _classes(file: RecipeFile, mistakes: list[str]) -> dict[str, type[Stage]]:
@@ -140,24 +171,24 @@ def _check(name: str, cls: type[Stage], values: Mapping[str, Any], file: RecipeF
         mistakes += error.mistakes
         return
     inputs = set(sources(stage).values())
-    for text in dict.fromkeys(_texts(values)):
-        if (reference := _reference(text)) and reference[0] in file.stages and text not in inputs:
+    for text in dict.fromkeys(texts(values)):
+        if (named := reference(text)) and named[0] in file.stages and text not in inputs:
             mistakes.append(f"stages.{name}: {shown(text)} stands in a setting that names no input")
 
 
 def _needs(name: str, values: Mapping[str, Any], file: RecipeFile, mistakes: list[str]) -> tuple[str, ...]:
     """The stages that a stage refers to."""
     found: dict[str, None] = {}
-    for text in _texts(values):
-        if (reference := _reference(text)) is None:
+    for text in texts(values):
+        if (named := reference(text)) is None:
             continue
-        if reference[0] == name:
+        if named[0] == name:
             mistakes.append(f"stages.{name}: {shown(text)} refers to the stage itself")
-        elif reference[0] not in file.stages:
+        elif named[0] not in file.stages:
             others = [other for other in file.stages if other != name]
-            mistakes.append(f"stages.{name}: {shown(text)} refers to no stage; {nearest(reference[0], others)}")
+            mistakes.append(f"stages.{name}: {shown(text)} refers to no stage; {nearest(named[0], others)}")
         else:
-            found[reference[0]] = None
+            found[named[0]] = None
     return tuple(found)
 
 
@@ -167,13 +198,13 @@ def _publish(file: RecipeFile, mistakes: list[str]) -> dict[str, tuple[str, str]
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or name == RECORD:
             mistakes.append(f"publish: '{name}' is no name of a file within `out`, or is taken")
-        reference = _reference(text)
-        if reference is None:
+        named = reference(text)
+        if named is None:
             mistakes.append(f"publish.{name}: found {shown(text)}; expected @STAGE/FILE")
-        elif reference[0] not in file.stages:
-            mistakes.append(f"publish.{name}: {shown(text)} refers to no stage; {nearest(reference[0], file.stages)}")
+        elif named[0] not in file.stages:
+            mistakes.append(f"publish.{name}: {shown(text)} refers to no stage; {nearest(named[0], file.stages)}")
         else:
-            found[name] = reference
+            found[name] = named
     return found
 
 
@@ -214,12 +245,12 @@ def _steps(
             continue  # its input's mistake is known
         values = _values(file, name, classes[name])
         paths, known = {}, {}
-        for text in _texts(values):
-            if (reference := _reference(text)) and reference[0] in steps:
-                used = steps[reference[0]]
-                paths[text] = str(used.folder / reference[1])
-                known[paths[text]] = f"artefact:{used.identity.key}" + (f"/{reference[1]}" if reference[1] else "")
-        stage = load(classes[name], _replaced(values, paths), source=f"stages.{name}")
+        for text in texts(values):
+            if (named := reference(text)) and named[0] in steps:
+                used = steps[named[0]]
+                paths[text] = str(used.folder / named[1])
+                known[paths[text]] = f"artefact:{used.identity.key}" + (f"/{named[1]}" if named[1] else "")
+        stage = load(classes[name], replaced(values, paths), source=f"stages.{name}")
         try:
             made_of = stage_identity(stage, known)
         except ConfigError as error:
@@ -230,29 +261,3 @@ def _steps(
     if mistakes:
         raise ConfigError(mistakes)
     return tuple(steps[name] for name in order)
-
-
-def _reference(text: str) -> tuple[str, str] | None:
-    """`@name/x` as ("name", "x"), None for any other text."""
-    if not text.startswith("@"):
-        return None
-    name, _, inside = text[1:].partition("/")
-    return name, PurePosixPath(inside).as_posix() if inside else ""
-
-
-def _texts(value: Any) -> list[str]:
-    """Every string in plain data."""
-    if isinstance(value, str):
-        return [value]
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
-    return [text for item in items for text in _texts(item)]
-
-
-def _replaced(value: Any, new: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return new.get(value, value)
-    if isinstance(value, Mapping):
-        return {key: _replaced(item, new) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_replaced(item, new) for item in value]
-    return value

@@ -153,6 +153,9 @@ def test_training_in_bf16_saves_what_was_trained(tmp_path, tokenizer):
     cast_weights(model, torch.bfloat16)
     model.float()
     save_model(model, tokenizer, tmp_path / "model", template_hash="abc")
+    loaded = load_model(str(tmp_path / "model"))
+    for (name, kept), (_, trained) in zip(loaded.named_parameters(), model.named_parameters(), strict=True):
+        assert torch.equal(kept, trained), name
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from burnish.reports.costs import CostRow, costs, total_of
 from burnish.reports.curves import HEIGHT, WIDTH, Chart, charts
 from burnish.reports.evaluations import TEST, Evaluation, comparisons, gain, rate
 from burnish.reports.findings import found
+from burnish.reports.frontier import Frontier
 from burnish.reports.graph import BOX_HEIGHT, BOX_WIDTH, graph
 from burnish.reports.lineage import Node, short_key
 from burnish.reports.notes import CHECKED, notes
@@ -70,6 +71,7 @@ def render(
     title: str,
     samples_per_kind: int,
     rewards: Sequence[RewardPanel] = (),
+    frontier: Frontier | None = None,
 ) -> str:
     """The page.
 
@@ -79,6 +81,7 @@ def render(
         title: heading of the page.
         samples_per_kind: prompts of each kind whose answers are shown; 0 shows none.
         rewards: measured reward models in the order to show them.
+        frontier: a comparison of methods.
     """
     trainings = tuple(_training(node) for node in nodes if node.run and node.run.steps)
     scores = scores_of(evaluations, samples_per_kind=samples_per_kind) if evaluations else None
@@ -89,9 +92,10 @@ def render(
         .get_template("page.html")
         .render(
             title=title,
-            lede=_lede(nodes, evaluations, rewards),
+            lede=_lede(nodes, evaluations, rewards, frontier),
             tiles=_tiles(evaluations, rewards, nodes, total),
             sections=[
+                *([("frontier", "Comparison")] if frontier else []),
                 *_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind),
                 *([("reward", "Reward models")] if rewards else []),
                 *([("training", "Learning curves")] if trainings else []),
@@ -100,6 +104,7 @@ def render(
             ],
             scores=scores,
             rewards=rewards,
+            frontier=frontier,
             trainings=trainings,
             checked=CHECKED,
             costs=rows,
@@ -143,13 +148,18 @@ def _sections(evaluations: Sequence[Evaluation], has_figures: bool, samples_per_
     return [(id, name) for id, name, present in offered if present]
 
 
-def _lede(nodes: Sequence[Node], evaluations: Sequence[Evaluation], rewards: Sequence[RewardPanel]) -> str:
+def _lede(
+    nodes: Sequence[Node],
+    evaluations: Sequence[Evaluation],
+    rewards: Sequence[RewardPanel],
+    frontier: Frontier | None,
+) -> str:
     runs = [node for node in nodes if node.run]
     trained = [node.name for node in runs if node.run and node.run.steps]
     ran = f"{number_of(len(runs), 'stage')} ran"
     if len(runs) > 1 and trained:
         ran += f", {len(trained)} of them training ({_listed(trained)})"
-    if not evaluations and not rewards:
+    if not evaluations and not rewards and not frontier:
         return f"{ran}. No model was measured, so this page says how training went, not what it changed."
     said = [f"{ran}."]
     if evaluations:
@@ -160,6 +170,9 @@ def _lede(nodes: Sequence[Node], evaluations: Sequence[Evaluation], rewards: Seq
     if rewards:
         models = _listed([panel.name for panel in rewards])
         said.append(f"{number_of(len(rewards), 'reward model was', 'reward models were')} measured on pairs: {models}.")
+    if frontier:
+        count = sum(run.series > 0 for run in frontier.runs)
+        said.append(f"{number_of(count, 'run was', 'runs were')} compared by pass rate and KL.")
     return " ".join(said)
 
 

@@ -18,6 +18,8 @@ HINTS = {
 }
 FIGURES = {
     "length_tokens": "length of the answers, tokens",
+    "kl": "KL from the reference model, nats per answer",
+    "kl_per_token": "KL from the reference model, nats per token",
     "reference_logp_per_token": "log-probability under the reference model, nats per token",
 }
 

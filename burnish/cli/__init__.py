@@ -26,7 +26,7 @@ from burnish.cli import commands, doctor, stage, talk
 from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
-from burnish.numerics import keep_freed_memory
+from burnish.memory import keep_freed_memory
 from burnish.stages.registry import STAGES
 
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {

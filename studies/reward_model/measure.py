@@ -3,8 +3,9 @@
     python -m studies.reward_model.measure --data pairs.jsonl [--splits 3] [--held_out 300] [--out runs/study-reward]
 
 From the root of the repository. Each split trains with the command line as a user would type it, and measures on all
-held-out pairs, none of them cut. Prompts stay whole: the same prompt never stands on both sides. Writes `record.json`
-into the folder: each split's accuracy, calibration, clock and memory, and the mean over the splits with its interval.
+held-out pairs, none of them cut. Prompts stay whole: the same prompt never stands on both sides. Killed and started
+again, it goes on where it was. Writes `record.json` into the folder: each split's accuracy, calibration, clock and
+memory, and the mean over the splits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import math
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +64,24 @@ def _split(data: Path, model: str, count: int, seed: int, out: Path) -> dict[str
     write_jsonl(out / "train.jsonl", split.train)
     write_jsonl(out / "held_out.jsonl", split.held_out)
     options = [word for name, value in TRAINING.items() for word in (f"--{name}", value)]
-    clock = time.monotonic()
-    _burnish("reward", "--model", model, "--data", out / "train.jsonl", "--out", out / "reward", *options, seed=seed)
-    seconds = time.monotonic() - clock
-    _burnish("evaluate-reward", "--model", out / "reward", "--data", out / "held_out.jsonl", "--out", out / "scores")
-    record = read_record(out / "reward") or {}
-    scores = json.loads((out / "scores" / "scores.json").read_text(encoding="utf-8"))
+    trained, scored = out / "reward", out / "scores"
+    record = _burnish("reward", trained, "--model", model, "--data", out / "train.jsonl", "--seed", seed, *options)
+    _burnish("evaluate-reward", scored, "--model", trained, "--data", out / "held_out.jsonl")
+    scores = json.loads((scored / "scores.json").read_text(encoding="utf-8"))
     return {
         "seed": seed,
         "pairs": len(split.train),
         "scores": scores,
-        "seconds": round(seconds, 1),
+        "seconds": record["seconds"],
         "peak_memory_bytes": record["peak_memory_bytes"],
     }
 
 
-def _burnish(verb: str, *words: object, seed: int | None = None) -> None:
-    seeded = [] if seed is None else ["--seed", str(seed)]
-    subprocess.run([sys.executable, "-m", "burnish", verb, *map(str, words), *seeded], check=True)
+def _burnish(verb: str, out: Path, *words: object) -> dict[str, Any]:
+    """The record of a run, which is made if it is not there."""
+    if (read_record(out) or {}).get("state") != "finished":
+        subprocess.run([sys.executable, "-m", "burnish", verb, "--out", str(out), *map(str, words)], check=True)
+    return read_record(out) or {}
 
 
 def _mean(found: list[dict[str, Any]]) -> dict[str, Any]:

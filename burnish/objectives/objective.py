@@ -45,13 +45,16 @@ class Objective(ABC):
     """A loss over micro-batches.
 
     Class attributes:
-        reads: outputs of the model parts, such as `logp`.
         coupling: "group" keeps the completions of a prompt in one micro-batch; "completion" lets them be split, the
             prompt then repeated.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("logp",)
     coupling: ClassVar[Coupling] = "completion"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Outputs of the model parts that `loss` uses, such as `logp`."""
+        return ("logp",)
 
     @property
     def needs(self) -> tuple[str, ...]:

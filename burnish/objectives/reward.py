@@ -59,8 +59,12 @@ class BradleyTerry(Objective):
     centring: float = setting(0.0, "eta: pulls the sum of a pair's scores to 0; 0.01 is usual", ge=0)
     label_smoothing: float = setting(0.0, "share of labels taken to be flipped", ge=0, lt=0.5)
 
-    reads: ClassVar[tuple[str, ...]] = ("scores",)
     coupling: ClassVar[Coupling] = "group"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The scores by every head."""
+        return ("scores",)
 
     @property
     def needs(self) -> tuple[str, ...]:

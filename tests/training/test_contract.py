@@ -209,7 +209,9 @@ class ValueHead(nn.Module):
 class ActorCritic(Objective):
     """A policy-gradient term with a value baseline, and the squared error of the values."""
 
-    reads: ClassVar[tuple[str, ...]] = ("logp", "hidden", "value")
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("logp", "hidden", "value")
 
     def weights(self, batch: TreeBatch) -> Mapping[str, float]:
         tokens = float(batch.weight_N.sum())
@@ -296,7 +298,9 @@ class TeacherPart(nn.Module):
 class Distil(Objective):
     """Forward KL from the teacher to the policy, per token (Hinton et al. 2015)."""
 
-    reads: ClassVar[tuple[str, ...]] = ("forward_kl",)
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("forward_kl",)
 
     def weights(self, batch: TreeBatch) -> Mapping[str, float]:
         return {"kl": float(batch.weight_N.sum())}
@@ -465,7 +469,9 @@ class BagOfWords(nn.Module):
 class Classify(Objective):
     """Cross-entropy per sentence."""
 
-    reads: ClassVar[tuple[str, ...]] = ("class_logits",)
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("class_logits",)
 
     def weights(self, batch: SentenceBatch) -> Mapping[str, float]:
         return {"nll": float(len(batch.ids))}

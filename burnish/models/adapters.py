@@ -54,7 +54,7 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, seed: int) -> PeftModel:
         target_modules=list(lora.targets) if lora.targets else "all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps its weights turned
         use_dora=lora.method == "dora",
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if model.can_generate() else None,  # a reward model's backbone generates nothing
     )
     with torch.random.fork_rng(devices=[]), _old_names():
         # Its settings for fused experts do apply; it looks for them among modules, and they are parameters.

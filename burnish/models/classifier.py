@@ -110,6 +110,7 @@ def load_reward_model(source: str, *, layout: LayoutName = "auto") -> ScoreModel
     _check_config(source, found)
     model = read_model(AutoModelForSequenceClassification, source, found, dtype=torch.float32)
     head = _head_of(model)
+    model.score = nn.Identity()  # the head is the part's alone: it is neither rounded nor adapted with the model
 
     def build(name: LayoutName) -> ScoreModel:
         part = ScoreModel(model, layout=name, seed=0)

@@ -28,6 +28,9 @@ LayoutName = Literal["auto", "tree", "padded"]
 _ROW_DEPENDENT_ROPE = frozenset({"dynamic", "longrope", "su"})
 _PLAIN_LAYERS = frozenset({"full_attention", "sliding_attention"})
 
+_NATS, _RELATIVE = "nats", "of the largest hidden value"
+"""Units of what the checks compare."""
+
 
 class LanguageModel(nn.Module):
     """A causal language model as a part of training.
@@ -278,7 +281,7 @@ def check_layouts(part: LanguageModel) -> None:
         logps = torch.log_softmax(logits.float() / part.temperature, -1)
         return logps.gather(1, torch.tensor(answer, device=logits.device)[:, None])[:, 0]
 
-    _check(part, logp, plain, unit="nats")
+    _check(part, logp, plain, unit=_NATS)
 
 
 def check_last_hidden(part: LanguageModel) -> None:
@@ -289,13 +292,27 @@ def check_last_hidden(part: LanguageModel) -> None:
     Raises:
         ModelError: they differ from the plain forward's, a sibling moves them, or a sliding window is not passed on.
     """
+    _check(part, part.last_hidden, lambda prompt, answer: _plain_hidden(part, prompt, answer)[-1:], unit=_RELATIVE)
+
+
+def check_hidden(part: LanguageModel) -> None:
+    """The same, of the hidden states that predict the scored tokens.
+
+    Raises:
+        ModelError: as for `check_last_hidden`.
+    """
 
     def plain(prompt: list[int], answer: list[int]) -> Tensor:
-        out: Any = part.model.get_decoder()(input_ids=_row(part, prompt, answer), use_cache=False)
-        last: Tensor = out.last_hidden_state[:, -1]
-        return last
+        return _plain_hidden(part, prompt, answer)[len(prompt) - 1 : -1]
 
-    _check(part, part.last_hidden, plain, unit="of the largest hidden value")
+    _check(part, part.hidden, plain, unit=_RELATIVE)
+
+
+def _plain_hidden(part: LanguageModel, prompt: list[int], answer: list[int]) -> Tensor:
+    """Hidden states of one path by the model's own forward. (T, D)"""
+    out: Any = part.model.get_decoder()(input_ids=_row(part, prompt, answer), use_cache=False)
+    states: Tensor = out.last_hidden_state[0]
+    return states
 
 
 def _row(part: LanguageModel, prompt: list[int], answer: list[int]) -> Tensor:
@@ -331,7 +348,7 @@ def _check(
         alone = _alone(part, prompts, answers, plain)
     first = len(alone[0])  # the completion that was changed
     expected = torch.cat(alone)
-    size = 1.0 if unit == "nats" else float(expected.abs().max())
+    size = 1.0 if unit == _NATS else float(expected.abs().max())
     moved = float((changed - found)[first:].abs().max()) / size
     gap = float((found - expected).abs().max()) / size
     tolerance = 5 * TOLERANCE.get(part.model.dtype, TOLERANCE[torch.bfloat16])

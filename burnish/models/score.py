@@ -16,19 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from burnish.batch import TreeBatch
 from burnish.errors import ModelError
+from burnish.models.heads import fresh_heads, scalars
 from burnish.models.language import LanguageModel, LayoutName, check_last_hidden, checked
-from burnish.numerics import generator_from
-
-START = 0.1
-"""Spread of a fresh head, in units of 1 / sqrt(D + 1), the one of Stiennon et al.: a tenth, so that the first loss is
-close to log 2 on models whose final norm scales hidden states up."""
 
 
 class ScoreModel(nn.Module):
@@ -59,7 +53,7 @@ class ScoreModel(nn.Module):
             raise ModelError(f"a reward model needs at least 1 head, and {heads} were asked for")
         self.language = LanguageModel(model, layout=layout)
         self.layout, self.reason = self.language.layout, self.language.reason
-        self.head = _fresh_heads(model, heads, seed)
+        self.head = fresh_heads(model, heads, seed=seed, key="score head")
 
     @property
     def num_heads(self) -> int:
@@ -79,8 +73,7 @@ class ScoreModel(nn.Module):
         Returns:
             float32: `score` (C,) by the first head, `scores` (C, K) by all.
         """
-        hidden = self.language.last_hidden(batch).float()
-        scores = functional.linear(hidden, self.head.weight.float())
+        scores = scalars(self.language.last_hidden(batch), self.head)
         outputs = {"score": scores[:, 0], "scores": scores}
         return {name: outputs[name] for name in reads}
 
@@ -109,11 +102,3 @@ def check_scores(part: ScoreModel) -> None:
         ModelError: they are not; see `check_last_hidden`.
     """
     check_last_hidden(part.language)
-
-
-def _fresh_heads(model: PreTrainedModel, heads: int, seed: int) -> nn.Linear:
-    size = int(model.config.get_text_config(decoder=True).hidden_size)
-    head = nn.Linear(size, heads, bias=False, device="meta", dtype=torch.float32)
-    rows = [torch.randn(size, generator=generator_from(seed, "score head", number)) for number in range(heads)]
-    head.weight = nn.Parameter((START / (size + 1) ** 0.5 * torch.stack(rows)).to(next(model.parameters()).device))
-    return head

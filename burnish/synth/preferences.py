@@ -94,13 +94,18 @@ def scores_of(example: Example) -> list[float]:
     """The scores of the completions.
 
     Raises:
-        DataError: one has none.
+        DataError: one has none, or one that is not finite.
     """
     scores = [completion.score for completion in example.completions if completion.score is not None]
     if len(scores) < len(example.completions):
         raise DataError(
             f"example '{example.id}' has {len(example.completions) - len(scores)} completion(s) without a score; "
-            "pairs are made of graded samples: run `burnish grade` first"
+            "answers are compared by their grades: run `burnish grade` first"
+        )
+    if wrong := [score for score in scores if not math.isfinite(score)]:
+        raise DataError(
+            f"example '{example.id}' has a completion with the score {wrong[0]}; expected finite numbers: "
+            "grade it again, or leave the row out"
         )
     return scores
 

@@ -23,7 +23,7 @@ TRAINING = ("pretrain", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "
 BASES: dict[str, dict[str, Any]] = {verb: {"adapter": {}} for verb in TRAINING}
 """Settings that others need."""
 
-ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20"}
+ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other"}
 """Values for settings that take a form of their own."""
 
 BESIDE = {"combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}}}

@@ -1,11 +1,13 @@
 """Numbers that can be added up over micro-batches and ranks before they are divided.
 
-A metric carries its reduction as a type: `Sum`, `Mean` (a total and its weight), `Max`. Averages of averages cannot be
-written down. Values are floats, or CPU tensors where a metric is a vector (expert loads).
+A metric carries its reduction as a type: `Sum`, `Mean` (a total and its weight), `Max`, `Spread` (a standard
+deviation), `Explained` (a share of variance). Averages of averages cannot be written down. Values are floats, or CPU
+tensors where a metric is a vector (expert loads).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -63,7 +65,71 @@ class Max:
         return self.largest
 
 
-Metric = Sum | Mean | Max
+@dataclass(frozen=True)
+class Spread:
+    """A population standard deviation, from moments that add up without cancellation (Chan et al. 1979, eq. 2.1).
+
+    Attributes:
+        count: how many values; the spread of none is NaN.
+        mean: of the values.
+        squares: sum of the squared distances from the mean.
+    """
+
+    count: float
+    mean: float
+    squares: float
+
+    @classmethod
+    def of(cls, values: torch.Tensor) -> Spread:
+        """The spread of all numbers of a tensor."""
+        numbers = values.detach().double()
+        if not numbers.numel():
+            return cls(0.0, 0.0, 0.0)
+        mean = numbers.mean()
+        return cls(float(numbers.numel()), float(mean), float((numbers - mean).square().sum()))
+
+    def merge(self, other: Spread) -> Spread:
+        """The spread of the values of both."""
+        count = self.count + other.count
+        if not count:
+            return self
+        apart = other.mean - self.mean
+        squares = self.squares + other.squares + apart**2 * self.count * other.count / count
+        return Spread(count, self.mean + apart * other.count / count, squares)
+
+    @property
+    def value(self) -> Number:
+        """The standard deviation."""
+        return math.sqrt(self.squares / self.count) if self.count else float("nan")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The share of a target's variance that a prediction explains: 1 - Var(target - prediction) / Var(target).
+
+    1 is a perfect prediction, 0 one no better than a constant, and below 0 one that is worse. NaN while the target does
+    not vary.
+    """
+
+    target: Spread
+    error: Spread
+
+    @classmethod
+    def of(cls, prediction: torch.Tensor, target: torch.Tensor) -> Explained:
+        """What `prediction` explains of `target`, both of one shape."""
+        return cls(Spread.of(target), Spread.of(target.detach().double() - prediction.detach().double()))
+
+    def merge(self, other: Explained) -> Explained:
+        """The share over the values of both."""
+        return Explained(self.target.merge(other.target), self.error.merge(other.error))
+
+    @property
+    def value(self) -> Number:
+        """The share."""
+        return 1 - self.error.squares / self.target.squares if self.target.squares else float("nan")
+
+
+Metric = Sum | Mean | Max | Spread | Explained
 
 
 def merged(parts: Iterable[Mapping[str, Metric]]) -> dict[str, Metric]:

@@ -1,0 +1,41 @@
+"""Estimators of a KL divergence from samples, by name (Schulman 2020, "Approximating KL Divergence").
+
+    x = log p(y) - log q(y) on samples y ~ p            KL(p || q) = E[x]
+
+    k1   x                     unbiased; below 0 on single samples, and its spread is large
+    k2   x^2 / 2               never below 0; biased, by little where p and q are close
+    k3   exp(-x) - 1 + x       never below 0, unbiased, and of small spread while q / p is not large
+
+As a number to look at, k1 and k3 agree on average. As a term of a loss they do not, because only log p carries a
+gradient there and the samples stand still. With p = pi, the policy, and q = ref, the mean gradient is
+
+    k1   E[grad log pi]                        = 0: it pulls nowhere
+    k2   E[x grad log pi]                      = grad KL(pi || ref)
+    k3   E[(1 - ref / pi) grad log pi]         = grad KL(ref || pi): another divergence, with the same minimum
+
+for one token given what stands before it. What a token does to the KL of later tokens is in none of them; a KL inside
+the reward has it. The tests hold all of this by enumeration.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Estimator = Literal["k1", "k2", "k3"]
+
+
+def estimated(log_ratio: Tensor, kind: Estimator) -> Tensor:
+    """The divergence from p to q at each sample of p, nats; its mean over samples is the estimate.
+
+    Args:
+        log_ratio: log p - log q of each sample, any shape.
+        kind: the estimator.
+    """
+    if kind == "k1":
+        return log_ratio
+    if kind == "k2":
+        return log_ratio.square() / 2
+    return torch.expm1(-log_ratio) + log_ratio

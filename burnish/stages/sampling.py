@@ -94,12 +94,13 @@ def _sampled_block(
     ]
     groups = engine.sample(requests, sampling.decoding, seed=seed)
     return [
-        replace(example, completions=tuple(_completion(sample, text) for sample in group))
+        replace(example, completions=tuple(completion_of(sample, text) for sample in group))
         for example, group in zip(examples, groups, strict=True)
     ]
 
 
-def _completion(sample: Sample, text: ChatText) -> Completion:
+def completion_of(sample: Sample, text: ChatText) -> Completion:
+    """A sample with its text."""
     return Completion(
         messages=(text.answer(sample.tokens),),
         token_ids=sample.tokens,

@@ -22,12 +22,13 @@ from burnish.models.adapters import Lora, add_lora
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
 from burnish.models.score import ScoreModel
+from burnish.models.value import PolicyWithValue
 from burnish.numerics import Precision, cast_weights, compute_dtype
 from burnish.training.optimizer import put
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.plan import packed_cost, padded_cost
 
-Module = LanguageModel | ScoreModel
+Module = LanguageModel | PolicyWithValue | ScoreModel
 """What a stage may train over a transformers model."""
 
 

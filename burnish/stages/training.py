@@ -34,11 +34,12 @@ from burnish.objectives.objective import Objective
 from burnish.stages.prepare import Prepared, prepare
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.start import Module, Start, learned, started
-from burnish.stages.updates import CHECKPOINTS, Training, run_updates
+from burnish.stages.updates import CHECKPOINTS, Training, held_out_probes, run_updates
 from burnish.text.rendering import TemplateSettings
 from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.part import Part
+from burnish.training.source import Shuffled
 from burnish.training.trainer import Trainer
 
 
@@ -106,7 +107,7 @@ class TrainingStage(Stage):
         """Read and convert the data, and count."""
         prepared = self.prepared(lambda line: None)
         lines = [f"{name}: {value}" for name, value in prepared.facts.items()]
-        lines.append(f"{self._num_steps(prepared)} updates of {self.train.batch_size} examples")
+        lines.append(f"{self.num_steps(prepared)} updates of {self.train.batch_size} examples")
         return Plan(lines=tuple(lines), facts=prepared.facts)
 
     def run(self, work: Work) -> None:
@@ -119,12 +120,12 @@ class TrainingStage(Stage):
             self.parts(start),
             self.goal(),
             self.train,
-            steps=self._num_steps(prepared),
+            steps=self.num_steps(prepared),
             seed=self.seed,
             cost=start.cost,
             device=default_device(),
         )
-        run_updates(trainer, prepared, self.train, work, verb=self.verb, seed=self.seed)
+        self.train_on(prepared, trainer, start, work)
         masters = trainer.optimizers[self.main].masters
         trained = learned(start, masters, self.module, adapter=self.adapter, seed=self.seed)
         self.save(trained, prepared, work.out / "model")
@@ -157,7 +158,14 @@ class TrainingStage(Stage):
             self.goal().check(trees)
         return prepared
 
-    def _num_steps(self, prepared: Prepared) -> int:
+    def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
+        """The updates: on the trees, in a new order every pass."""
+        source = Shuffled(prepared.trees, batch_size=self.train.batch_size, seed=self.seed)
+        probes = held_out_probes(prepared, self.train)
+        run_updates(trainer, source, self.train, work, verb=self.verb, probes=probes)
+
+    def num_steps(self, prepared: Prepared) -> int:
+        """Updates of the whole run."""
         return self.steps or math.ceil((self.train.epochs or 1.0) * len(prepared.trees) / self.train.batch_size)
 
     def _start(self, work: Work) -> Start:

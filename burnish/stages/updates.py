@@ -6,7 +6,7 @@ the checkpoint is a function of the settings and the data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from burnish.batch import Tree
 from burnish.config import setting, settings
@@ -15,15 +15,18 @@ from burnish.models.language import LayoutName
 from burnish.numerics import Precision
 from burnish.stages.prepare import Prepared
 from burnish.stages.stage import Work
+from burnish.training.best_weights import BestWeights
 from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
 from burnish.training.interrupt import Interrupt
 from burnish.training.progress import ProgressBar
 from burnish.training.record import Record, TrackerName, tracker_named
-from burnish.training.source import Shuffled
+from burnish.training.source import Source
 from burnish.training.trainer import Probe, Trainer, Updates
 
 CHECKPOINTS = "checkpoints"
 """The folder of an unfinished run's state, in its artefact's."""
+
+METRICS = "metrics.jsonl"
 
 
 @settings
@@ -41,22 +44,29 @@ class Training(Updates):
 
 
 def run_updates(
-    trainer: Trainer[Tree], prepared: Prepared, train: Training, work: Work, *, verb: str, seed: int
+    trainer: Trainer[Tree],
+    source: Source[Tree],
+    train: Training,
+    work: Work,
+    *,
+    verb: str,
+    probes: Sequence[Probe[Tree]] = (),
+    best: BestWeights | None = None,
 ) -> None:
     """Update until the end of the run, from the newest checkpoint if there is one.
 
     Args:
         trainer: with its parts as the run starts.
-        prepared: data with every column filled.
+        source: what is trained on.
         train: how.
         work: where checkpoints and metrics are kept.
         verb: in front of the progress bar.
-        seed: of the order of the data.
+        probes: looks at the training.
+        best: keeps the best weights, and may end the run.
 
     Raises:
         Stopped: a signal asked for it; the state is saved.
     """
-    source = Shuffled(prepared.trees, batch_size=train.batch_size, seed=seed)
     checkpoints = work.out / CHECKPOINTS
     found = restore_checkpoint(checkpoints, trainer, source)
     if found:
@@ -64,27 +74,32 @@ def run_updates(
     trackers = [tracker_named(name, folder=work.out, run=work.out.name) for name in train.trackers]
     keep = found.metrics_bytes if found else 0
     with (
-        Record(work.out / "metrics.jsonl", keep_bytes=keep, trackers=trackers) as record,
+        Record(work.out / METRICS, keep_bytes=keep, trackers=trackers) as record,
         ProgressBar(verb, total=trainer.steps, done=trainer.num_updates) as bar,
         Interrupt() as interrupt,
     ):
+        if best is not None:
+            best.restore(work.out / METRICS)
 
         def after(metrics: Mapping[str, float]) -> bool:
             step, every = trainer.num_updates, train.checkpoint_every
             record.write(step, metrics)
             bar.show(step, metrics)
+            ended = best is not None and best.look(step, metrics)
             if interrupt.asked or (every and (step % every == 0 or step == trainer.steps)):
                 save_checkpoint(checkpoints, trainer, source, metrics, metrics_bytes=record.num_bytes)
-            return interrupt.asked
+                if best is not None:
+                    best.tidy()
+            return ended or interrupt.asked
 
-        probes = _probes(prepared, train)
-        trainer.run(source, probes=probes, after=after, feedback=found.feedback if found else None)
+        if best is None or not best.over:
+            trainer.run(source, probes=probes, after=after, feedback=found.feedback if found else None)
     if interrupt.asked and trainer.num_updates < trainer.steps:
         raise Stopped(f"stopped after update {trainer.num_updates} of {trainer.steps}; run the same command to go on")
 
 
-def _probes(prepared: Prepared, train: Training) -> list[Probe[Tree]]:
-    """A look at the held-out data, if there are any."""
+def held_out_probes(prepared: Prepared, train: Training) -> list[Probe[Tree]]:
+    """A look at the loss on the held-out data, if there are any."""
     if not prepared.held_out:
         return []
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.batch import Tree, TreeBatch
-from burnish.training.plan import plan
+from burnish.training.plan import MicroBatch, plan
 
 
 def completion_logps(
@@ -119,6 +119,37 @@ def _by_tree(
             found[tree.id] = tuple(values[: len(tree.branches)])
             del values[: len(tree.branches)]
     return [found[tree.id] for tree in numbered]
+
+
+@torch.no_grad()
+def token_rows(
+    module: nn.Module,
+    output: str,
+    trees: Sequence[Tree],
+    *,
+    micros: Callable[[Sequence[Tree]], Sequence[MicroBatch[Tree]]],
+    device: torch.device,
+) -> list[list[list[float]]]:
+    """A number of every scored token: `found[tree][completion][token]`, of token t what predicts it.
+
+    Args:
+        module: provides `output`, (N,).
+        output: its name, such as `logp` or `value`.
+        trees: every token of their completions has a weight.
+        micros: cuts them as the update will, so that the numbers are the update's to the last bit.
+        device: where the module is.
+    """
+    module.eval()
+    counts = [len(tree.branches) for tree in trees]
+    starts = [sum(counts[:index]) for index in range(len(counts))]
+    places = [[float(start + offset) for offset in range(count)] for start, count in zip(starts, counts, strict=True)]
+    found: dict[int, list[float]] = {}
+    for micro in micros(with_column(trees, "place", places)):
+        batch = Tree.collate(micro.items).to(device)
+        values = module(batch, frozenset({output}), {})[output].split(batch.num_scored_C().long().tolist())
+        for place, row in zip(batch.columns["place"].long().tolist(), values, strict=True):
+            found[place] = row.tolist()
+    return [[found[start + offset] for offset in range(count)] for start, count in zip(starts, counts, strict=True)]
 
 
 def with_column(trees: Sequence[Tree], name: str, values: Sequence[Sequence[float]]) -> list[Tree]:

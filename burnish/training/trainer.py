@@ -174,7 +174,7 @@ class Trainer(Generic[ItemT]):
             OverBudget: a group does not fit into a micro-batch; nothing was added.
         """
         started = time.perf_counter()
-        every_rank = self._plan(batch)
+        every_rank = self.plan(batch)
         weights = self._weights(every_rank)
         own = every_rank[self.ranks.index]
         statistics = self._statistics(own)
@@ -241,10 +241,25 @@ class Trainer(Generic[ItemT]):
         metrics["tokens_per_second"] = metrics["tokens"] / seconds
         return metrics
 
+    def plan(self, batch: Sequence[ItemT]) -> list[list[MicroBatch[ItemT]]]:
+        """The micro-batches of every rank, as an update on `batch` would run them.
+
+        Raises:
+            OverBudget: a group does not fit into a micro-batch.
+        """
+        return plan(
+            batch,
+            budget=self.updates.token_budget,
+            most_items=self.updates.micro_batch_size,
+            coupling=self.objective.coupling,
+            ranks=self.ranks.count,
+            cost=self.cost,
+        )
+
     @torch.no_grad()
     def evaluate(self, items: Sequence[ItemT]) -> dict[str, float]:
         """Loss and metrics on `items`, without an update."""
-        every_rank = self._plan(items)
+        every_rank = self.plan(items)
         own = every_rank[self.ranks.index]
         statistics = self._statistics(own)
         self._train(False)
@@ -275,16 +290,6 @@ class Trainer(Generic[ItemT]):
         self._pending = _Pending()
         for optimizer in self.optimizers.values():
             optimizer.drop_gradients()
-
-    def _plan(self, batch: Sequence[ItemT]) -> list[list[MicroBatch[ItemT]]]:
-        return plan(
-            batch,
-            budget=self.updates.token_budget,
-            most_items=self.updates.micro_batch_size,
-            coupling=self.objective.coupling,
-            ranks=self.ranks.count,
-            cost=self.cost,
-        )
 
     def _weights(self, every_rank: list[list[MicroBatch[ItemT]]]) -> dict[str, float]:
         """What each term is divided by: counted over all micro-batches of all ranks."""

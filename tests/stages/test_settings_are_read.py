@@ -20,7 +20,12 @@ from tests.stages.counting import CountStage, JoinStage
 
 TRAINING = ("pretrain", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
 
-BASES: dict[str, dict[str, Any]] = {verb: {"adapter": {}} for verb in TRAINING}
+ONLINE = ("reinforce", "rloo", "grpo", "ppo", "online-dpo")
+
+BASES: dict[str, dict[str, Any]] = {
+    **{verb: {"adapter": {}} for verb in TRAINING},
+    **{verb: {"adapter": {}, "held_out": 4} for verb in ONLINE},
+}
 """Settings that others need."""
 
 ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other"}

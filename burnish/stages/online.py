@@ -1,0 +1,302 @@
+"""`burnish reinforce`, `rloo`, `grpo`, `ppo`, `online-dpo`: train on answers that the model samples as it learns.
+
+    prompts ──► sample ──► grade ──► value ──► update, update, ... ──► sample again
+                                                  │
+                             held-out prompts ──► a look, by a grader that training never sees
+
+What they share stands here: the prompts, the reward, the rollouts, the KL from the start of the run, the looks, and
+which weights are kept. A method adds its objective and what it makes of graded answers (`training/valuation.py`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from transformers import PreTrainedModel
+
+from burnish.batch import Tree
+from burnish.config import setting, settings
+from burnish.data.read import data_at, read
+from burnish.data.split import held_out_split
+from burnish.errors import ConfigError, DataError
+from burnish.example import Example, write_jsonl
+from burnish.models.adapters import adapter_off
+from burnish.models.language import LanguageModel, language_model
+from burnish.models.load import load_model
+from burnish.numerics import cast_weights, compute_dtype, seed_from
+from burnish.protocols import Request
+from burnish.sampling.engine import InProcessEngine
+from burnish.stages.policy import PolicyStage
+from burnish.stages.prepare import Prepared, load_text
+from burnish.stages.rewards import Reward
+from burnish.stages.sampling import completion_of
+from burnish.stages.stage import Plan, Work
+from burnish.stages.start import Module, Start
+from burnish.stages.updates import CHECKPOINTS, run_updates
+from burnish.store import Code
+from burnish.text.template import ChatText
+from burnish.text.truncate import TruncationReport, truncated
+from burnish.training.best_weights import BestWeights
+from burnish.training.columns import token_rows
+from burnish.training.rollouts import Judge, Prompt, Rollout, Rollouts, Valuation
+from burnish.training.trainer import Probe, Trainer
+from burnish.training.valuation import TokenRows
+
+HELD_OUT = "held_out_score"
+"""The metric that says which weights are best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Prepared):
+    """Prompts to train on, and prompts to look at.
+
+    Attributes:
+        prompts: to sample answers to.
+        looked_at: held-out prompts; empty if there are none.
+        text: of the model.
+    """
+
+    prompts: Sequence[Prompt]
+    looked_at: Sequence[Prompt]
+    text: ChatText
+
+
+@settings
+class Looks:
+    """How the held-out prompts are looked at, every `train.evaluate_every` updates."""
+
+    reward: Reward | None = setting(
+        None, "grades the held-out answers, and training never sees it; the training's own if none is given"
+    )
+    keep: Literal["last", "best"] = setting("last", "weights that are saved: of the last update, or of the best look")
+    patience: int | None = setting(None, "looks without a new best before the run ends; none never ends it", ge=1)
+
+
+@settings
+class OnlineStage(PolicyStage):
+    """The fields of every verb that samples as it learns."""
+
+    reward: Reward = setting(Reward(), "what is rewarded")
+    rollout: Rollout = setting(Rollout(), "how answers are sampled, and how often they are trained on")
+    reference: Literal["start", "none"] = setting(
+        "start", "measure the KL from the start of the run; none leaves it out and saves its pass"
+    )
+    looks: Looks = setting(Looks(), "how the held-out prompts are looked at")
+    save_answers_every: int = setting(10, "rollouts between two whose answers are written down; 0 writes none", ge=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rollout.decoding.temperature == 0:
+            raise ValueError("rollout.decoding.temperature is 0: all answers to a prompt are the same; set it above 0")
+        if self.text.longer not in ("drop", "cut_prompt"):
+            raise ValueError(f"text.longer is {self.text.longer}; prompts alone can be left out (drop) or cut_prompt")
+        if (self.looks.keep == "best" or self.looks.patience) and not (self.held_out or self.held_out_data):
+            raise ValueError("looks.keep best and looks.patience go by held-out prompts; set held_out or held_out_data")
+
+    def code(self) -> tuple[Code, ...]:
+        """The objective, and the graders' rules."""
+        looks = self.looks.reward.code() if self.looks.reward is not None else ()
+        return tuple(dict.fromkeys((*super().code(), *self.reward.code(), *looks)))
+
+    @abstractmethod
+    def valuation(self, trainer: Trainer[Tree], start: Start) -> Valuation:
+        """What the method makes of graded answers."""
+
+    def module(self, model: PreTrainedModel) -> Module:
+        """The language model, whose log-probs are those at the sampling temperature."""
+        return language_model(model, layout=self.train.layout, temperature=self.rollout.decoding.temperature)
+
+    def column(self, name: str, trees: Sequence[Tree], prepared: Prepared, start: Start, work: Work) -> Sequence[Tree]:
+        """Nothing is filled before the run: each rollout fills its own columns."""
+        return trees
+
+    def plan(self) -> Plan:
+        """Read the prompts, find the graders, grade an empty answer, and count."""
+        asked = self.prepared(lambda line: None)
+        for reward in (self.reward, self.looks.reward):
+            if reward is not None:
+                reward.check(asked.prompts[0].example)
+        answers = self._per_rollout() * self.rollout.num_samples
+        lines = [f"{name}: {value}" for name, value in asked.facts.items()]
+        steps, each = self.num_steps(asked), self.updates_each()
+        lines.append(f"{steps} updates; a rollout has {answers} answers and is worth {each} of them")
+        return Plan(lines=tuple(lines), facts=asked.facts)
+
+    def prepared(self, say: Callable[[str], None]) -> Asked:
+        """The prompts, as token ids.
+
+        Raises:
+            DataError: no prompt is short enough.
+        """
+        if self.steps is not None and self.train.epochs is not None:
+            raise ConfigError([f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them"])
+        text = load_text(self.model, self.template)
+        dataset = read(data_at(self.data, self.reading))
+        train: Sequence[Example] = dataset.examples
+        held: Sequence[Example] = ()
+        if self.held_out:
+            both = held_out_split(train, count=self.held_out, seed=self.seed)
+            train, held = both.train, both.held_out
+        if self.held_out_data is not None:
+            held = (*held, *read(data_at(self.held_out_data, self.reading)).examples)
+        prompts, cut = self._short_enough(train, text)
+        looked_at, held_cut = self._short_enough(held, text)
+        for line in (*dataset.report.notes, *map(str, dataset.report.bad)):
+            say(line)
+        for name, report in (("prompts", cut), ("held-out prompts", held_cut)):
+            if report.cut or report.dropped:
+                say(f"{name} that leave no room for an answer: {report}")
+        facts = {
+            **dataset.report.facts(),
+            "prompts": len(prompts),
+            "held_out": len(looked_at),
+            "truncation": asdict(cut),
+        }
+        if not prompts:
+            raise DataError(f"{self.data}: no prompt fits {self._room()} tokens; raise text.max_tokens")
+        return Asked(
+            tokenizer=text.tokenizer,
+            template_hash=text.hash,
+            trees=(),
+            held_out=(),
+            facts=facts,
+            prompts=prompts,
+            looked_at=looked_at,
+            text=text,
+        )
+
+    def num_steps(self, prepared: Prepared) -> int:
+        """Updates of the whole run: as given, or every prompt `train.epochs` times."""
+        assert isinstance(prepared, Asked)
+        rollouts = max(1, round((self.train.epochs or 1.0) * len(prepared.prompts) / self._per_rollout()))
+        return self.steps or rollouts * self.updates_each()
+
+    def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
+        """The updates: sample, grade, value, update."""
+        assert isinstance(prepared, Asked)
+        engine = InProcessEngine(
+            self.sampled_from(start),
+            stop_tokens=prepared.text.stop_tokens,
+            policy_version="update-0",
+            cache_tokens=self.rollout.cache_tokens,
+            max_rows=self.rollout.max_rows,
+        )
+        judge = self.reward.judge(prepared.template_hash)
+        source = Rollouts(
+            prepared.prompts,
+            engine,
+            answer=lambda sample: completion_of(sample, prepared.text),
+            judge=judge,
+            valuation=self.valuation(trainer, start),
+            check=self.goal().check,
+            rollout=self.rollout,
+            batch_size=self.train.batch_size,
+            seed=self.seed,
+            seen=lambda number, examples: self._write(number, examples, work),
+        )
+        probes = [Probe(every=1, look=lambda _: source.facts), *self._looks(prepared, engine, judge)]
+        best = None
+        if prepared.looked_at and (self.looks.keep == "best" or self.looks.patience is not None):
+            masters = trainer.optimizers[self.main].masters
+            best = BestWeights(work.out / CHECKPOINTS, HELD_OUT, masters, patience=self.looks.patience)
+        run_updates(trainer, source, self.train, work, verb=self.verb, probes=probes, best=best)
+        work.record({"updates": trainer.num_updates, "stopped_early": source.ended or None})
+        if source.ended:
+            work.say(f"ended after update {trainer.num_updates}: {source.ended}")
+        if best is not None and self.looks.keep == "best":
+            best.put_back()
+            work.record({"kept": {"update": best.step, HELD_OUT: best.value}})
+            work.say(f"keeping the weights of update {best.step}, whose held-out score is {best.value:.4g}")
+
+    def token_rows(self, output: str, part: Any, trainer: Trainer[Tree]) -> TokenRows:
+        """Numbers of every token by a part, with the micro-batches of the update."""
+
+        def rows(trees: Sequence[Tree]) -> Sequence[Sequence[Sequence[float]]]:
+            def micros(some: Sequence[Tree]) -> Any:
+                return [micro for own in trainer.plan(some) for micro in own if not micro.spare]
+
+            return token_rows(part, output, trees, micros=micros, device=trainer.device)
+
+        return rows
+
+    def reference_rows(self, trainer: Trainer[Tree], start: Start) -> TokenRows | None:
+        """Log-probs under the start of the run: with the adapter off, or by a second copy of the model."""
+        if self.reference == "none":
+            return None
+        if self.adapter is not None:
+            rows = self.token_rows("logp", start.module, trainer)
+
+            def without_adapter(trees: Sequence[Tree]) -> Sequence[Sequence[Sequence[float]]]:
+                with adapter_off(start.model):
+                    return rows(trees)
+
+            return without_adapter
+        copy = language_model(
+            load_model(self.model), layout=start.module.layout, temperature=self.rollout.decoding.temperature
+        )
+        cast_weights(copy.to(trainer.device), compute_dtype(self.train.precision, trainer.device))
+        return self.token_rows("logp", copy, trainer)
+
+    def sampled_from(self, start: Start) -> LanguageModel:
+        """What answers are sampled from."""
+        assert isinstance(start.module, LanguageModel)
+        return start.module
+
+    def updates_each(self) -> int:
+        """Updates that a rollout is worth."""
+        return self.rollout.batches * self.rollout.passes
+
+    def _per_rollout(self) -> int:
+        """Prompts that a rollout asks."""
+        return self.train.batch_size * self.rollout.batches
+
+    def _room(self) -> int:
+        """Tokens that a prompt may have."""
+        return self.text.max_tokens - self.rollout.decoding.max_tokens
+
+    def _short_enough(self, examples: Sequence[Example], text: ChatText) -> tuple[list[Prompt], TruncationReport]:
+        """Prompts that leave room for an answer; longer ones are left out, or lose their beginning."""
+        if self._room() < 2:
+            raise DataError(
+                f"text.max_tokens is {self.text.max_tokens} and an answer may have {self.rollout.decoding.max_tokens} "
+                "tokens, which leaves none for a prompt; raise text.max_tokens or lower rollout.decoding.max_tokens"
+            )
+        rule = replace(self.text, max_tokens=self._room())
+        prompts = []
+        report = TruncationReport()
+        for example in examples:
+            bare = replace(example, completions=())
+            tree = Tree(id=example.id, prompt=text.prompt(bare), branches=())
+            kept, found = truncated([tree], rule, begin_token=text.begin_token)
+            prompts += [Prompt(example=bare, tokens=tuple(one.prompt)) for one in kept]
+            report = report.merge(found)
+        return prompts, report
+
+    def _looks(self, asked: Asked, engine: InProcessEngine, own: Judge) -> list[Probe[Tree]]:
+        """A look at answers to the held-out prompts; the draws are the same every time, so looks compare."""
+        if not asked.looked_at:
+            return []
+        judge = own if self.looks.reward is None else self.looks.reward.judge(asked.template_hash)
+        requests = [Request(id=prompt.example.id, prompt=prompt.tokens) for prompt in asked.looked_at]
+
+        def look(trainer: Trainer[Tree]) -> Mapping[str, float]:
+            groups = engine.sample(requests, self.rollout.decoding, seed=seed_from(self.seed, "look"))
+            answers = [
+                (prompt.example, completion_of(sample, asked.text))
+                for prompt, (sample,) in zip(asked.looked_at, groups, strict=True)
+            ]
+            scores = [grade.score for grade in judge(answers)]
+            lengths = [len(sample.tokens) for (sample,) in groups]
+            return {HELD_OUT: statistics.fmean(scores), "held_out_length": statistics.fmean(lengths)}
+
+        return [Probe(every=self.train.evaluate_every, look=look)]
+
+    def _write(self, number: int, examples: Sequence[Example], work: Work) -> None:
+        """Write the answers of a rollout down, for people."""
+        if self.save_answers_every and number % self.save_answers_every == 0:
+            (work.out / "rollouts").mkdir(parents=True, exist_ok=True)
+            write_jsonl(work.out / "rollouts" / f"{number:06d}.jsonl", examples)

@@ -1,48 +1,47 @@
-"""The token engine in this process: prompts prefilled once per group, batched decoding over a preallocated cache.
+"""The token engine in this process: each prompt prefilled once, its samples decoded in one batch over a shared cache.
 
-    waiting ──► prefill ──► rows of the cache ──► one token per row and step ──► finished rows leave, waiting ones enter
+    unread prompts ──► prefill ──► slots ──► samples start in rows ──► a token per row and step ──► finished rows leave
 
-The number of rows is what the cache's token budget allows for the longest request. Rows are refilled when a quarter of
-them is free, so that prefills stay large; at the end, when nothing waits, the cache shrinks with its rows. Each sample
-draws from its own stream of uniform numbers, keyed by seed, request and sample number.
+A prompt is computed exactly once per call: its keys, values and last logits are kept until all of its samples have
+started, whenever rows become free for them, and the keys and values until all have ended. Requests with the same prompt
+share it. How many prompts and samples are held at a time is what the cache's token budget allows.
+
+New prompts are read when a quarter of the rows is free, so that prefills stay large; samples of a prompt that is there
+start at once. Each sample draws from its own stream of uniform numbers, keyed by seed, request and sample number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.errors import ModelError
 from burnish.models.language import LanguageModel, head_of
 from burnish.numerics import generator_from
 from burnish.protocols import Decoding, Request, Sample
-from burnish.sampling.cache import Cache, Decode, Prefill
+from burnish.sampling.cache import Decode, Prefill, Store, fitting_cache
 from burnish.sampling.choose import LogitRule, choose
+from burnish.sampling.room import require_room
 
-
-@dataclass
-class _Row:
-    """A sample in the making."""
-
-    request: int
-    number: int
-    uniform: Tensor
-    tokens: list[int] = field(default_factory=list)
-    logps: list[float] = field(default_factory=list)
+ItemT = TypeVar("ItemT")
 
 
 class InProcessEngine:
     """Samples from a language model that trains or was loaded in this process.
 
+    The weights are those that the model has at each call, adapters included.
+
     Args:
         part: the model, in the tree layout.
         stop_tokens: ids that end a completion.
-        policy_version: which weights these are; stamped on every sample.
-        cache_tokens: tokens that the cache may hold over all rows.
-        max_rows: sequences decoded at a time.
+        policy_version: which weights these are; stamped on every sample. Assign it anew when they have changed.
+        cache_tokens: tokens that the cache may hold, over all prompts and samples.
+        max_rows: samples decoded at a time.
         rules: change the logits before the temperature.
 
     Raises:
@@ -70,129 +69,204 @@ class InProcessEngine:
 
     @torch.no_grad()
     def sample(self, requests: Sequence[Request], decoding: Decoding, *, seed: int) -> list[list[Sample]]:
-        """Samples of each request, in the order of the requests.
+        """Samples of each request, in the order of the requests. The model runs without dropout and stays in its mode.
 
         Raises:
             ModelError: a prompt is empty, or it and its completion do not fit the model's context or the cache; names
                 the request.
         """
-        if not requests:
-            return []
-        self.part.eval()
-        longest = max(len(request.prompt) for request in requests) + decoding.max_tokens
-        self._require_room(requests, decoding, longest)
-        return _Run(self, requests, decoding, seed, longest).finish()
-
-    def _require_room(self, requests: Sequence[Request], decoding: Decoding, longest: int) -> None:
-        if empty := [request.id for request in requests if not request.prompt]:
-            raise ModelError(f"request '{empty[0]}' has an empty prompt; begin it with a begin-of-text or end token")
         limit = min(int(self.part.model.config.max_position_embeddings), self.cache_tokens)
-        if longest > limit:
-            request = max(requests, key=lambda request: len(request.prompt))
-            raise ModelError(
-                f"request '{request.id}' has {len(request.prompt)} tokens and may get {decoding.max_tokens} more, "
-                f"but the context and the cache hold {limit}; shorten the prompt or lower max_tokens"
-            )
+        require_room(requests, decoding, limit=limit, what="the context and the cache hold")
+        if not any(request.num_samples for request in requests):
+            return [[] for _ in requests]
+        with _evaluating(self.part):
+            return _Run(self, requests, decoding, seed).finish()
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode; every piece gets its own mode back, whatever happens."""
+    modes = [(piece, piece.training) for piece in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for piece, training in modes:
+            piece.training = training
+
+
+@dataclass(eq=False)
+class _Prompt:
+    """A prompt and those of its samples that have not started."""
+
+    tokens: tuple[int, ...]
+    waiting: list[_Row] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Row:
+    """A sample in the making."""
+
+    request: int
+    number: int
+    prompt: _Prompt
+    uniform: Tensor
+    tokens: list[int] = field(default_factory=list)
+    logps: list[float] = field(default_factory=list)
 
 
 class _Run:
-    """One call of `sample`."""
+    """One call of `sample`.
 
-    def __init__(
-        self, engine: InProcessEngine, requests: Sequence[Request], decoding: Decoding, seed: int, longest: int
-    ) -> None:
+    Attributes:
+        unread: prompts that have not been computed, the next one last.
+        prompts: those in the cache, by slot.
+        logits: the last ones (V,) of prompts in the cache that have samples waiting.
+        rows: the samples in the cache, by row.
+    """
+
+    def __init__(self, engine: InProcessEngine, requests: Sequence[Request], decoding: Decoding, seed: int) -> None:
         self.engine = engine
         self.requests = requests
         self.decoding = decoding
         self.device = next(engine.part.parameters()).device
         self.head = head_of(engine.part.model)
-        self.waiting = [
-            _Row(index, number, self._uniform(seed, request.id, number))
-            for index, request in enumerate(requests)
-            for number in range(request.num_samples)
-        ][::-1]
-        num_rows = max(1, min(engine.max_rows, engine.cache_tokens // longest, len(self.waiting)))
-        self.cache = Cache(num_rows, longest)
-        self.rows: list[_Row | None] = [None] * num_rows
-        self.lengths = torch.zeros(num_rows, dtype=torch.long)
-        self.last = torch.zeros(num_rows, dtype=torch.long)
+        self.unread = self._prompts(seed)[::-1]
+        self.prompts: list[_Prompt] = []
+        self.logits: dict[_Prompt, Tensor] = {}
+        self.rows: list[_Row] = []
+        self.cache = fitting_cache(
+            engine.cache_tokens,
+            prompt_tokens=max(len(prompt.tokens) for prompt in self.unread),
+            row_tokens=decoding.max_tokens,
+            num_prompts=len(self.unread),
+            num_samples=sum(len(prompt.waiting) for prompt in self.unread),
+            max_rows=engine.max_rows,
+        )
         self.done: dict[tuple[int, int], Sample] = {}
 
     def finish(self) -> list[list[Sample]]:
-        while self.waiting or any(self.rows):
-            free = self.rows.count(None)
-            if self.waiting and 4 * free >= len(self.rows):
-                self._prefill()
-            elif not self.waiting and 2 * free > len(self.rows):
-                self._shrink()
-            if any(self.rows):
+        """Decode until every sample has ended."""
+        while self.unread or self.prompts:
+            self._read_prompts()
+            self._start_samples()
+            if self.rows:
                 self._decode()
         return [
             [self.done[index, number] for number in range(request.num_samples)]
             for index, request in enumerate(self.requests)
         ]
 
-    def _uniform(self, seed: int, request: str, number: int) -> Tensor:
-        generator = generator_from(seed, "sample", request, number)
-        return torch.rand(self.decoding.max_tokens, generator=generator)
+    def _prompts(self, seed: int) -> list[_Prompt]:
+        """The different prompts in the order of the requests, each with all of its samples."""
+        found: dict[tuple[int, ...], _Prompt] = {}
+        for index, request in enumerate(self.requests):
+            for number in range(request.num_samples):
+                tokens = tuple(request.prompt)
+                prompt = found.setdefault(tokens, _Prompt(tokens))
+                generator = generator_from(seed, "sample", request.id, number)
+                uniform = torch.rand(self.decoding.max_tokens, generator=generator)
+                prompt.waiting.append(_Row(index, number, prompt, uniform))
+        return list(found.values())
 
-    def _prefill(self) -> None:
-        """Give free rows to waiting samples; each prompt among them is computed once."""
-        free = [index for index, row in enumerate(self.rows) if row is None][: len(self.waiting)]
-        placed: dict[int, list[int]] = {}
-        for index in free:
-            row = self.waiting.pop()
-            self.rows[index] = row
-            placed.setdefault(row.request, []).append(index)
-        prompts = [list(self.requests[request].prompt) for request in placed]
-        lengths = [len(prompt) for prompt in prompts]
-        tokens = torch.tensor([token for prompt in prompts for token in prompt])
-        positions = torch.cat([torch.arange(length) for length in lengths])
-        layout = Prefill(self.cache, lengths, list(placed.values()))
-        hidden = self.engine.part.run_layout(tokens[None].to(self.device), positions[None].to(self.device), layout)
-        ends = torch.tensor(lengths).cumsum(0) - 1
-        logits = self.head.logits(hidden[0, ends.to(self.device)]).cpu()
-        for rows, length in zip(placed.values(), lengths, strict=True):
-            self.lengths[rows] = length
-        order = [row for rows in placed.values() for row in rows]
-        source = [place for place, rows in enumerate(placed.values()) for _ in rows]
-        self._take(order, logits[source])
+    @property
+    def _num_free(self) -> int:
+        return self.cache.rows.num_sequences - len(self.rows)
+
+    def _read_prompts(self) -> None:
+        """Compute as many new prompts as have samples to fill the free rows, if those are many."""
+        if 4 * self._num_free < self.cache.rows.num_sequences:
+            return
+        unfilled = self._num_free - sum(len(prompt.waiting) for prompt in self.prompts)
+        slots = self.cache.prompts.num_sequences - len(self.prompts)
+        new: list[_Prompt] = []
+        while self.unread and unfilled > 0 and len(new) < slots:
+            new.append(self.unread.pop())
+            unfilled -= len(new[-1].waiting)
+        if new:
+            self._prefill(new)
+
+    def _prefill(self, new: Sequence[_Prompt]) -> None:
+        lengths = [len(prompt.tokens) for prompt in new]
+        tokens = torch.tensor([token for prompt in new for token in prompt.tokens], device=self.device)
+        positions = torch.cat([torch.arange(length, device=self.device) for length in lengths])
+        layout = Prefill(self.cache, lengths, first=len(self.prompts))
+        hidden = self.engine.part.run_layout(tokens[None], positions[None], layout)[0]
+        ends = torch.tensor(lengths, device=self.device).cumsum(0) - 1
+        self.logits.update(zip(new, self.head.logits(hidden[ends]).cpu(), strict=True))
+        self.prompts.extend(new)
+
+    def _start_samples(self) -> None:
+        """Give free rows to waiting samples of the prompts that are there; each draws its first token."""
+        logits = []
+        first = len(self.rows)
+        for prompt in list(self.logits):
+            while prompt.waiting and self._num_free:
+                self.rows.append(prompt.waiting.pop(0))
+                logits.append(self.logits[prompt])
+            if not prompt.waiting:
+                del self.logits[prompt]
+        if logits:
+            self._take(first, torch.stack(logits))
 
     def _decode(self) -> None:
-        """One more token for every row; a free row repeats its last token into its last place."""
-        layout = Decode(self.cache, self.lengths.to(self.device))
-        hidden = self.engine.part.run_layout(
-            self.last[:, None].to(self.device), self.lengths[:, None].to(self.device), layout
+        """One more token for every row."""
+        slots = {prompt: slot for slot, prompt in enumerate(self.prompts)}
+        prompt_lengths = [len(row.prompt.tokens) for row in self.rows]
+        row_lengths = [len(row.tokens) - 1 for row in self.rows]
+        layout = Decode(
+            self.cache,
+            slots=[slots[row.prompt] for row in self.rows],
+            prompt_lengths=prompt_lengths,
+            row_lengths=row_lengths,
+            device=self.device,
         )
-        busy = [index for index, row in enumerate(self.rows) if row is not None]
-        self.lengths[busy] += 1
-        self._take(busy, self.head.logits(hidden[busy, 0]).cpu())
+        tokens = torch.tensor([row.tokens[-1] for row in self.rows], device=self.device)
+        positions = torch.tensor(prompt_lengths, device=self.device) + torch.tensor(row_lengths, device=self.device)
+        hidden = self.engine.part.run_layout(tokens[:, None], positions[:, None], layout)
+        self._take(0, self.head.logits(hidden[:, 0]).cpu())
 
-    def _take(self, indices: Sequence[int], logits: Tensor) -> None:
-        """Choose the next token of these rows and let finished rows go."""
-        rows = [row for index in indices if (row := self.rows[index]) is not None]
+    def _take(self, first: int, logits: Tensor) -> None:
+        """Choose the next token of the rows from `first` on, and let finished ones go."""
+        rows = self.rows[first:]
         for rule in self.engine.rules:
             logits = rule(logits, [row.tokens for row in rows])
         uniform = torch.stack([row.uniform[len(row.tokens)] for row in rows])
         tokens, logps = choose(logits, uniform, self.decoding)
-        self.last[list(indices)] = tokens
-        for index, row, token, logp in zip(indices, rows, tokens.tolist(), logps.tolist(), strict=True):
+        finished = set()
+        for index, (row, token, logp) in enumerate(
+            zip(rows, tokens.tolist(), logps.tolist(), strict=True), start=first
+        ):
             row.tokens.append(token)
             row.logps.append(logp)
-            stopped = token in self.engine.stop_tokens
-            if stopped or len(row.tokens) == self.decoding.max_tokens:
-                self.done[row.request, row.number] = Sample(
-                    tokens=tuple(row.tokens),
-                    logps=tuple(row.logps),
-                    finish="stop" if stopped else "length",
-                    policy_version=self.engine.policy_version,
-                )
-                self.rows[index] = None
-                self.lengths[index] = 0
+            if token in self.engine.stop_tokens or len(row.tokens) == self.decoding.max_tokens:
+                self.done[row.request, row.number] = self._sample(row)
+                finished.add(index)
+        if finished:
+            self._drop(finished)
 
-    def _shrink(self) -> None:
-        """Drop the free rows."""
-        busy = [index for index, row in enumerate(self.rows) if row is not None]
-        self.cache.keep(busy)
-        self.rows = [self.rows[index] for index in busy]
-        self.lengths, self.last = self.lengths[busy], self.last[busy]
+    def _sample(self, row: _Row) -> Sample:
+        return Sample(
+            tokens=tuple(row.tokens),
+            logps=tuple(row.logps),
+            finish="stop" if row.tokens[-1] in self.engine.stop_tokens else "length",
+            policy_version=self.engine.policy_version,
+        )
+
+    def _drop(self, finished: Collection[int]) -> None:
+        """Free the rows of finished samples, and the slots of prompts that no sample needs any more."""
+        _close_up(self.rows, finished, self.cache.rows)
+        needed = {row.prompt for row in self.rows} | self.logits.keys()
+        ended = [slot for slot, prompt in enumerate(self.prompts) if prompt not in needed]
+        _close_up(self.prompts, ended, self.cache.prompts)
+
+
+def _close_up(items: list[ItemT], gone: Collection[int], store: Store) -> None:
+    """Take the items at the places `gone` away; the last ones move into the gaps, in the store as well."""
+    count = len(items) - len(gone)
+    gaps = [place for place in gone if place < count]
+    moving = [place for place in range(count, len(items)) if place not in gone]
+    store.move(moving, gaps)
+    for source, target in zip(moving, gaps, strict=True):
+        items[target] = items[source]
+    del items[count:]

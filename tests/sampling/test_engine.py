@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
+from burnish.models.adapters import Lora, add_lora
 from burnish.models.attention import Layout
 from burnish.models.language import LanguageModel
 from burnish.numerics import TOLERANCE, generator_from
 from burnish.protocols import Decoding, Request, Sample
-from burnish.sampling.cache import Decode, Prefill
+from burnish.sampling.cache import Cache, Decode, Prefill
 from burnish.sampling.engine import InProcessEngine
 from tests.models.tiny import VOCABULARY, tiny_model
 
@@ -20,19 +23,26 @@ ARCHITECTURES = ["llama", "qwen2-sliding", "qwen3", "gemma2", "gemma3", "mistral
 
 
 class Recorder(LanguageModel):
-    """A language model that notes every pass: which layout, and how many tokens."""
+    """A language model that notes every pass: which layout, how many tokens, and the last cache."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.passes: list[tuple[type[Layout], int]] = []
+        self.cache: Cache | None = None
 
     def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         self.passes.append((type(layout), tokens.numel()))
+        if isinstance(layout, Prefill | Decode):
+            self.cache = layout.cache
         return super().run_layout(tokens, positions, layout)
 
+    def num_tokens(self, kind: type[Layout]) -> int:
+        """Tokens computed in passes of one kind."""
+        return sum(count for name, count in self.passes if name is kind)
 
-def engine(name: str = "llama", *, stop=(2,), **settings) -> InProcessEngine:
-    return InProcessEngine(Recorder(tiny_model(name)), stop_tokens=stop, policy_version="v1", **settings)
+
+def engine(name: str = "llama", *, stop=(2,), **limits) -> InProcessEngine:
+    return InProcessEngine(Recorder(tiny_model(name)), stop_tokens=stop, policy_version="v1", **limits)
 
 
 def prompts(count: int, *, seed: int = 0, longest: int = 9) -> list[list[int]]:
@@ -84,7 +94,14 @@ def test_sampled_log_probs_are_those_of_the_trainer(name: str, temperature: floa
 
 def trainer_gap(model, asked: list[Request], found: list[list[Sample]], temperature: float) -> Tensor:
     """The trainer's log-prob minus the sampler's, of every sampled token."""
-    trees = [
+    part = LanguageModel(model, temperature=temperature)
+    with torch.no_grad():
+        logp = part(pack(trees_of(asked, found)), frozenset({"logp"}))["logp"]
+    return logp - torch.tensor([value for group in found for sample in group for value in sample.logps])
+
+
+def trees_of(asked: list[Request], found: list[list[Sample]]) -> list[Tree]:
+    return [
         Tree(
             id=request.id,
             prompt=request.prompt,
@@ -92,10 +109,6 @@ def trainer_gap(model, asked: list[Request], found: list[list[Sample]], temperat
         )
         for request, group in zip(asked, found, strict=True)
     ]
-    part = LanguageModel(model, temperature=temperature)
-    with torch.no_grad():
-        logp = part(pack(trees), frozenset({"logp"}))["logp"]
-    return logp - torch.tensor([value for group in found for sample in group for value in sample.logps])
 
 
 def test_in_bf16_the_gap_has_its_bound():
@@ -154,12 +167,21 @@ def test_rows_leave_and_enter(max_rows: int):
     assert tokens_of(found) == tokens_of(expected)
 
 
-def test_a_small_cache_holds_fewer_rows_and_changes_nothing():
-    asked, decoding = requests(5, num_samples=2), Decoding(max_tokens=6)
-    longest = max(len(request.prompt) for request in asked) + 6
-    small = engine(cache_tokens=2 * longest + 1)
-    assert tokens_of(small.sample(asked, decoding, seed=0)) == tokens_of(engine().sample(asked, decoding, seed=0))
-    assert max(count for kind, count in small.part.passes if kind is Decode) == 2
+@pytest.mark.parametrize("cache_tokens", [15, 24, 31, 60, 100])
+@pytest.mark.parametrize("num_samples", [1, 2, 7])
+def test_a_small_cache_holds_fewer_rows_and_changes_nothing(cache_tokens: int, num_samples: int):
+    """15 tokens are what the longest prompt and a completion need."""
+    asked, decoding = requests(5, num_samples=num_samples), Decoding(max_tokens=6)
+    assert max(len(request.prompt) for request in asked) + 6 == 15
+    stop = range(2, 20)
+    small = engine(cache_tokens=cache_tokens, stop=stop)
+    expected = engine(stop=stop).sample(asked, decoding, seed=0)
+    assert tokens_of(small.sample(asked, decoding, seed=0)) == tokens_of(expected)
+    stores = (small.part.cache.prompts, small.part.cache.rows)
+    layers = [store.layer(0, torch.empty(1, 1, 1, 1)) for store in stores]
+    assert sum(keys.shape[0] * keys.shape[2] for keys, _ in layers) <= cache_tokens
+    if cache_tokens == 15:
+        assert {count for kind, count in small.part.passes if kind is Decode} == {1}
 
 
 def test_the_order_of_requests_does_not_matter():
@@ -206,14 +228,63 @@ def test_a_prompt_is_computed_once_for_its_group():
     assert decodes[0] == 24
 
 
-def test_rows_are_dropped_when_nothing_waits():
-    """At the end only unfinished samples are computed."""
-    sampler = engine(stop=range(2, 40))
+@pytest.mark.parametrize("limits", [{"max_rows": n} for n in (1, 2, 3, 5, 8, 17)] + [{"cache_tokens": 40}])
+@pytest.mark.parametrize("num_samples", [1, 4, 6])
+def test_a_prompt_is_computed_exactly_once_whatever_rows_are_free(limits: dict[str, int], num_samples: int):
+    """Groups that do not fit the free rows, and completions of very different length."""
+    asked = requests(5, num_samples=num_samples)
+    sampler = engine(stop=range(2, 30), **limits)
+    sampler.sample(asked, Decoding(max_tokens=9), seed=4)
+    assert sampler.part.num_tokens(Prefill) == sum(len(request.prompt) for request in asked)
+
+
+def test_requests_with_the_same_prompt_share_it():
+    """Each has samples of its own, because the request's id keys them."""
+    asked = [Request(id=name, prompt=[5, 9, 13, 4], num_samples=n) for name, n in (("a", 2), ("b", 3), ("c", 0))]
+    other = Request(id="other", prompt=[5, 9, 13], num_samples=2)
+    sampler = engine()
+    found = sampler.sample([asked[0], other, *asked[1:]], Decoding(max_tokens=8), seed=0)
+    assert sampler.part.num_tokens(Prefill) == 4 + 3
+    assert [len(group) for group in found] == [2, 2, 3, 0]
+    assert tokens_of([found[2]]) == tokens_of(engine().sample([asked[1]], Decoding(max_tokens=8), seed=0))
+    assert len({sample.tokens for group in found for sample in group}) == 7
+
+
+@pytest.mark.parametrize("max_rows", [3, 8, 100])
+def test_only_samples_that_are_not_finished_are_computed(max_rows: int):
+    """One token of every sample comes from its prompt, every further one from one row of one step."""
+    sampler = engine(stop=range(2, 40), max_rows=max_rows)
     found = sampler.sample(requests(8, num_samples=4), Decoding(max_tokens=12), seed=0)
-    decodes = [count for kind, count in sampler.part.passes if kind is Decode]
-    assert decodes == sorted(decodes, reverse=True)
-    left = sum(len(sample.tokens) == max(len(s.tokens) for g in found for s in g) for g in found for sample in g)
-    assert decodes[-1] <= 2 * left
+    assert sampler.part.num_tokens(Decode) == sum(len(sample.tokens) - 1 for group in found for sample in group)
+
+
+def test_free_rows_are_filled_from_prompts_that_are_there():
+    """10 samples of one prompt through 4 rows, all of the same length: 4, 4, then 2."""
+    sampler = engine(max_rows=4, stop=[])
+    sampler.sample([Request(id="a", prompt=[5, 6], num_samples=10)], Decoding(max_tokens=3), seed=0)
+    assert [count for kind, count in sampler.part.passes if kind is Decode] == [4, 4, 4, 4, 2, 2]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    groups=st.lists(st.integers(0, 5), min_size=1, max_size=6),
+    max_rows=st.integers(1, 9),
+    cache_tokens=st.integers(16, 120),
+    seed=st.integers(0, 99),
+)
+def test_groups_of_any_size_through_rows_of_any_number(groups: list[int], max_rows: int, cache_tokens: int, seed: int):
+    """Prompts come and go, samples move to other rows, and everyone gets what it gets alone."""
+    asked = [
+        Request(id=f"r{index}", prompt=prompt, num_samples=count)
+        for index, (prompt, count) in enumerate(zip(prompts(len(groups), seed=seed), groups, strict=True))
+    ]
+    stop, decoding = range(2, 25), Decoding(max_tokens=7)
+    sampler = engine(stop=stop, max_rows=max_rows, cache_tokens=cache_tokens)
+    found = sampler.sample(asked, decoding, seed=seed)
+    alone = [engine(stop=stop).sample([request], decoding, seed=seed)[0] for request in asked]
+    assert tokens_of(found) == tokens_of(alone)
+    read = {tuple(request.prompt) for request in asked if request.num_samples}
+    assert sampler.part.num_tokens(Prefill) == sum(len(prompt) for prompt in read)
 
 
 def test_stop_tokens_end_a_completion_and_belong_to_it():
@@ -270,12 +341,68 @@ def test_rules_run_one_after_the_other_before_the_temperature():
     assert logps[40] == pytest.approx(float(expected[0]), abs=1e-5)
 
 
-def test_sampling_leaves_no_gradient_and_no_dropout():
-    sampler = engine("gpt2")  # it has dropout
+# A model that is being trained ----------------------------------------------------------------------------------------
+
+
+def test_sampling_runs_without_dropout_and_puts_every_mode_back():
+    """gpt2 has dropout; one of its pieces was left in evaluation mode on purpose."""
+    sampler = engine("gpt2")
     sampler.part.train()
+    kept = sampler.part.model.transformer.h[0].attn
+    kept.eval()
+    modes = [piece.training for piece in sampler.part.modules()]
     first = sampler.sample(requests(2), Decoding(max_tokens=5), seed=0)
-    sampler.part.train()
     assert sampler.sample(requests(2), Decoding(max_tokens=5), seed=0) == first
+    assert [piece.training for piece in sampler.part.modules()] == modes
+    assert sampler.part.training
+    assert not kept.training
+
+
+def test_the_mode_comes_back_after_a_failure():
+    def failing(logits: Tensor, so_far) -> Tensor:
+        raise RuntimeError("the rule failed")
+
+    sampler = engine(rules=[failing])
+    sampler.part.train()
+    with pytest.raises(RuntimeError, match="the rule failed"):
+        sampler.sample(requests(2), Decoding(max_tokens=5), seed=0)
+    assert all(piece.training for piece in sampler.part.modules())
+
+
+def test_a_model_with_an_adapter_is_sampled_as_it_is_at_each_call():
+    """Between the calls an update is made, and the version is assigned."""
+    model = tiny_model()
+    sampler = InProcessEngine(LanguageModel(model), stop_tokens=[2], policy_version="0")
+    add_lora(model, Lora(rank=4, dropout=0.3), seed=0)
+    sampler.part.train()
+    asked, decoding = requests(4, num_samples=3), Decoding(max_tokens=10)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    seen = []
+    for update in range(3):
+        sampler.policy_version = str(update)
+        found = sampler.sample(asked, decoding, seed=1)
+        assert {sample.policy_version for group in found for sample in group} == {str(update)}
+        sampler.part.eval()
+        gaps = trainer_gap(model, asked, found, 1.0)
+        assert float(gaps.exp().sub(1).abs().max()) < 1e-5
+        sampler.part.train()
+        seen.append(tokens_of(found))
+        optimizer.zero_grad()
+        sampler.part(pack(trees_of(asked, found)), frozenset({"logp"}))["logp"].mean().backward()
+        optimizer.step()
+    assert seen[0] != seen[1] != seen[2]
+
+
+def test_sampling_between_passes_leaves_gradients_alone():
+    sampler = engine()
+    sampler.part.requires_grad_(True)
+    asked, decoding = requests(2, num_samples=2), Decoding(max_tokens=5)
+    batch = pack(trees_of(asked, sampler.sample(asked, decoding, seed=0)))
+    sampler.part(batch, frozenset({"logp"}))["logp"].sum().backward()
+    before = {name: parameter.grad.clone() for name, parameter in sampler.part.named_parameters()}
+    sampler.sample(asked, decoding, seed=1)
+    for name, parameter in sampler.part.named_parameters():
+        assert torch.equal(parameter.grad, before[name])
 
 
 # What is refused ------------------------------------------------------------------------------------------------------

@@ -6,15 +6,16 @@
     k2   x^2 / 2               never below 0; biased, by little where p and q are close
     k3   exp(-x) - 1 + x       never below 0, unbiased, and of small spread while q / p is not large
 
-As a number to look at, k1 and k3 agree on average. As a term of a loss they do not, because only log p carries a
-gradient there and the samples stand still. With p = pi, the policy, and q = ref, the mean gradient is
+As a number to look at, k1 and k3 agree on average. As a cost they do not. With p = pi, the policy, and q = ref, the
+mean gradient for one token, given what stands before it, is
 
-    k1   E[grad log pi]                        = 0: it pulls nowhere
-    k2   E[x grad log pi]                      = grad KL(pi || ref)
-    k3   E[(1 - ref / pi) grad log pi]         = grad KL(ref || pi): another divergence, with the same minimum
+          in the loss: E[grad k]                       inside the reward: E[k grad log pi]
+    k1    0: it pulls nowhere                          grad KL(pi || ref)
+    k2    grad KL(pi || ref)                           of neither divergence
+    k3    grad KL(ref || pi), with the same minimum    grad (KL(pi || ref) - KL(ref || pi)), which may pull away
 
-for one token given what stands before it. What a token does to the KL of later tokens is in none of them; a KL inside
-the reward has it. The tests hold all of this by enumeration.
+In the loss only log pi carries a gradient and the samples stand still; what a token does to the KL of later tokens is
+left out. Inside the reward it is there. The tests hold all of this by enumeration.
 """
 
 from __future__ import annotations

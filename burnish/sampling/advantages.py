@@ -128,7 +128,7 @@ def token_rewards(score: float, kl_per_token: Sequence[float], weight: float) ->
 
     Args:
         score: of the completion.
-        kl_per_token: log pi - log ref of each sampled token (k1, whose mean is the KL), nats.
+        kl_per_token: an estimate at each sampled token, nats; log pi - log ref is k1, whose mean is the KL.
         weight: beta.
 
     Raises:

@@ -37,7 +37,7 @@ class KLControl:
 
     kind: Literal["fixed", "adaptive"] = setting("fixed", "whether the weight follows the KL that is measured")
     weight: float = setting(0.05, "beta, reward taken away per nat; adaptive begins with it", ge=0)
-    estimator: Estimator = setting("k1", "of the KL of each token in the reward; the mean of k1 is the KL itself")
+    estimator: Estimator = setting("k1", "of the KL in the reward; k1 alone has the gradient of that KL")
     target: float | None = setting(None, "KL that adaptive holds, per completion", unit="nats", gt=0)
     horizon: int | None = setting(
         None, "completions over which adaptive moves; 10000 is usual", unit="completions", ge=1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from burnish.config import load, sources
+from burnish.config import leaves, load, sources
 from burnish.errors import ConfigError, DataError
+from burnish.evals.best_of_n import best_of_n_kl
 from burnish.example import Completion, Example, assistant, read_jsonl, user, write_jsonl
 from burnish.stages.best import BestStage
+from burnish.stages.registry import stage_class
 from burnish.stages.spin_pairs import SpinPairsStage
 from burnish.stages.stage import Stage, Work
 
@@ -198,3 +203,28 @@ def test_a_game_without_pairs_says_why(tmp_path: Path):
     with pytest.raises(DataError, match=r"1 answered as demonstrated.*nothing left to learn"):
         SpinPairsStage(data=own, demonstrations=same).plan()
     assert set(sources(SpinPairsStage(data=own, demonstrations=same)).values()) == {own, same}
+
+
+# --- their pages
+
+
+@pytest.mark.parametrize(("page", "verb"), [("best-of-n", "best"), ("iterative", "spin-pairs")])
+def test_the_options_that_a_page_names_are_those_of_the_stage(page: str, verb: str):
+    text = (Path(__file__).parents[2] / "docs" / "algorithms" / f"{page}.md").read_text(encoding="utf-8")
+    table = text.partition("| option")[2].partition("\n\n")[0]
+    named = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", table, re.MULTILINE))
+    own = {leaf.name: leaf.default for leaf in leaves(stage_class(verb)) if not leaf.source and "." not in leaf.name}
+    assert {name: yaml.safe_load(default) for name, default in named.items()} == {
+        name: "none" if default is None else default for name, default in own.items()
+    }
+
+
+def test_the_numbers_of_the_pages_are_right():
+    pages = Path(__file__).parents[2] / "docs" / "algorithms"
+    text = (pages / "best-of-n.md").read_text(encoding="utf-8")
+    for n in (2, 4, 8):
+        assert f"{best_of_n_kl(n):.3f}" in text
+    passes = 1 - 0.5**8
+    exact = passes * math.log(2 * passes) + (1 - passes) * math.log(2 * (1 - passes))
+    assert f"= {exact:.3f}$, and not {best_of_n_kl(8):.3f}" in text
+    assert f"= {math.log(1 + math.exp(-0.5)):.3f}$" in (pages / "iterative.md").read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ from burnish.errors import DataError
 from burnish.metrics import Mean, Metric, Number, Sum
 from burnish.numerics import seed_from
 from burnish.objectives.objective import Coupling, Loss, Objective, Outputs
-from burnish.objectives.preference import margin_metrics, side_metrics
+from burnish.objectives.preference import check_whole, margin_metrics, side_metrics
 
 TRIES = 1000
 """Draws for one mismatched answer before the data are refused: the prompts are then nearly all the same."""
@@ -78,6 +78,7 @@ class KTO(Objective):
             labels_of(tree)
             if any(branch.num_scored == 0 for branch in tree.branches):
                 raise DataError(f"example '{tree.id}' has an answer without a supervised token")
+            check_whole(tree)
 
     def weights(self, batch: TreeBatch) -> Mapping[str, float]:
         """The number of answers that are not mismatched."""

@@ -41,9 +41,13 @@ def check_pairs(items: Sequence[Tree]) -> None:
                 "a preference pair has two, chosen (rank 0) and rejected (rank 1)"
             )
         if tuple(tree.branches[0].tokens) == tuple(tree.branches[1].tokens):
-            raise DataError(f"example '{tree.id}': chosen and rejected are the same; it says nothing about preference")
+            raise DataError(
+                f"example '{tree.id}': chosen and rejected are the same; it says nothing about preference: leave it "
+                "out (if they differ in the data, truncation made them equal: raise text.max_tokens)"
+            )
         if any(branch.num_scored == 0 for branch in tree.branches):
             raise DataError(f"example '{tree.id}': one of its two answers has no supervised token")
+        check_whole(tree)
 
 
 def check_rankings(items: Sequence[Tree]) -> None:
@@ -68,6 +72,21 @@ def check_rankings(items: Sequence[Tree]) -> None:
             raise DataError(f"example '{tree.id}': two of its answers are the same, and have different ranks")
         if any(branch.num_scored == 0 for branch in tree.branches):
             raise DataError(f"example '{tree.id}': one of its {len(ranks)} answers has no supervised token")
+        check_whole(tree)
+
+
+def check_whole(tree: Tree) -> None:
+    """Require that every token counts whole or not at all: the log-prob of an answer is a plain sum.
+
+    Raises:
+        DataError: names the example and the weight.
+    """
+    for branch in tree.branches:
+        if part := [weight for weight in branch.weights if 0 < weight < 1]:
+            raise DataError(
+                f"example '{tree.id}' has a turn of weight {part[0]:g}; a preference counts a turn whole or not at "
+                "all: give it the weight 1 or 0 (weights between are for sft)"
+            )
 
 
 def num_pairs(batch: TreeBatch) -> float:

@@ -38,6 +38,7 @@ from burnish.stages.updates import CHECKPOINTS, Training, held_out_probes, run_u
 from burnish.text.rendering import TemplateSettings
 from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
+from burnish.training.columns import with_shared_columns
 from burnish.training.part import Part
 from burnish.training.source import Shuffled
 from burnish.training.trainer import Trainer
@@ -183,7 +184,7 @@ class TrainingStage(Stage):
 
     def _with_columns(self, prepared: Prepared, start: Start, work: Work) -> Prepared:
         """Fill the columns that the objective needs and the data does not bring."""
-        trees: Sequence[Tree] = [*prepared.trees, *prepared.held_out]
+        trees: Sequence[Tree] = with_shared_columns([*prepared.trees, *prepared.held_out])
         for name in self.goal().needs:
             trees = self.column(name, trees, prepared, start, work)
         count = len(prepared.trees)

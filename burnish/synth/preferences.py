@@ -2,11 +2,12 @@
 
 Pairs are the highest score against the lowest. Among pairs with the same gap the answers of most similar length come
 first, because a difference in length that goes with the score is easily learned in place of what the score is about.
-An answer stands in at most one pair. Ties give no pair: equal scores say nothing.
+An answer stands in at most one pair. Ties give no pair: equal scores say nothing, and neither do equal answers.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,10 +57,11 @@ class Pairing:
         return found
 
     def why_none(self, example: Example) -> NoPair:
-        """Why a prompt gives no pair: one answer only, equal scores, or the better answers are all cut."""
+        """Why a prompt gives no pair: one answer only, equal scores or answers, or the better answers are all cut."""
         if len(example.completions) < 2:
             return "single"
-        return "tied" if len(set(scores_of(example))) == 1 else "cut"
+        scores, places = scores_of(example), range(len(example.completions))
+        return "cut" if any(_differ(example, scores, *pair) for pair in itertools.permutations(places, 2)) else "tied"
 
     def rejected_for(self, example: Example, chosen: Completion) -> Completion:
         """The completion of the lowest score to stand against `chosen`, of similar length if that is asked for."""
@@ -71,7 +73,7 @@ class Pairing:
     def _candidates(self, example: Example, scores: Sequence[float]) -> list[tuple[int, int]]:
         places = range(len(scores))
         whole = [i for i in places if self.allow_cut or example.completions[i].finish != "length"]
-        return [(better, worse) for better in whole for worse in places if scores[better] > scores[worse]]
+        return [(better, worse) for better in whole for worse in places if _differ(example, scores, better, worse)]
 
     def _order(self, example: Example, better: int, worse: int) -> tuple[float, float, int]:
         one, other = example.completions[better], example.completions[worse]
@@ -88,6 +90,12 @@ class Pairing:
 
     def _chance(self, example: Example, *places: int) -> int:
         return seed_from("pair", self.seed, example.id, *places)
+
+
+def _differ(example: Example, scores: Sequence[float], better: int, worse: int) -> bool:
+    """Whether one answer has the higher score and another text; a judge may score the same text twice differently."""
+    one, other = example.completions[better], example.completions[worse]
+    return scores[better] > scores[worse] and one.messages != other.messages
 
 
 def scores_of(example: Example) -> list[float]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from burnish.batch import Tree, TreeBatch
+from burnish.batch import Branch, Tree, TreeBatch
 from burnish.training.plan import MicroBatch, plan
 
 
@@ -110,7 +110,7 @@ def _by_tree(
 ) -> list[Any]:
     """What `value_C` gives for each completion (a number, or a list of them), tree by tree, in the order of `trees`."""
     module.eval()
-    numbered = [replace(tree, id=str(index)) for index, tree in enumerate(trees)]
+    numbered = [replace(tree, id=str(index)) for index, tree in enumerate(with_shared_columns(trees))]
     found: dict[str, tuple[Any, ...]] = {}
     for micro in plan(numbered, budget=budget, coupling="group", cost=cost)[0]:
         batch = Tree.collate(micro.items).to(device)
@@ -164,6 +164,19 @@ def with_column(trees: Sequence[Tree], name: str, values: Sequence[Sequence[floa
         )
         for tree, row in zip(trees, values, strict=True)
     ]
+
+
+def with_shared_columns(trees: Sequence[Tree]) -> list[Tree]:
+    """The trees with the columns that every completion carries: data may bring a score or a rank in some rows only."""
+    carried = [branch.columns.keys() for tree in trees for branch in tree.branches]
+    shared = set.intersection(*map(set, carried)) if carried else set()
+    if all(len(names) == len(shared) for names in carried):
+        return list(trees)
+    return [replace(tree, branches=tuple(_only(branch, shared) for branch in tree.branches)) for tree in trees]
+
+
+def _only(branch: Branch, names: set[str]) -> Branch:
+    return replace(branch, columns={name: value for name, value in branch.columns.items() if name in names})
 
 
 def trees_digest(trees: Sequence[Tree]) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 import torch
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import DataError
 from burnish.metrics import Mean, merged, values
-from burnish.objectives.preference import check_pairs, num_pairs, pair_metrics, split_pairs
+from burnish.objectives.kto import KTO
+from burnish.objectives.preference import check_pairs, check_rankings, num_pairs, pair_metrics, split_pairs
 from tests.objectives.tables import branch, pair
 
 GOOD = pair("good", [-1.0], [-2.0])
@@ -44,6 +47,15 @@ def test_equal_answers_are_refused_by_name():
     same = tree("twins", branch([-1.0, -2.0], rank=0), branch([-1.0, -2.0], rank=1))
     with pytest.raises(DataError, match="'twins': chosen and rejected are the same"):
         check_pairs([GOOD, same])
+
+
+@pytest.mark.parametrize("check", [check_pairs, check_rankings, KTO().check])
+def test_a_turn_that_counts_in_part_is_refused_by_name(check: Callable[[Sequence[Tree]], None]):
+    """The log-prob of an answer is a plain sum, which would count such a turn whole."""
+    answers = (branch([-1.0], rank=0), branch([-1.0, -2.0], weights=[1.0, 0.25], rank=1))
+    with pytest.raises(DataError, match=r"'half' has a turn of weight 0.25; a preference counts a turn whole"):
+        check([GOOD, tree("half", *answers)])
+    check([GOOD, tree("none", answers[0], branch([-1.0, -2.0], weights=[1.0, 0.0], rank=1))])
 
 
 def test_an_answer_without_a_supervised_token_is_refused_by_name():

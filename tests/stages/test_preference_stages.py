@@ -12,6 +12,7 @@ import pytest
 
 from burnish.config import load, merged, sources
 from burnish.errors import ConfigError, DataError, ModelError
+from burnish.example import Completion, Example, assistant, user, write_jsonl
 from burnish.stages import reference
 from burnish.stages.preference import KTOStage
 from burnish.stages.registry import stage_class
@@ -19,7 +20,7 @@ from burnish.stages.run import stage_identity
 from burnish.stages.stage import Stage
 from tests.stages.changes import changed_values
 from tests.stages.runs import FAST, digest, lines, run, run_killed
-from tests.stages.tiny_chat import TEMPLATE, write_labelled, write_model, write_pairs, write_rankings
+from tests.stages.tiny_chat import GEMS, TEMPLATE, write_labelled, write_model, write_pairs, write_rankings
 
 VERBS = ("dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
 
@@ -40,6 +41,14 @@ def made(verb: str, world: Mapping[str, str], **changes: Any) -> Stage:
     data = {"kto": "labelled", "plackett-luce": "rankings"}.get(verb, "pairs")
     base = {"model": world["model"], "data": world[data], "steps": 3, "train": FAST}
     return load(stage_class(verb), merged(base, changes))
+
+
+def graded_pair(gem: str, *, graded: bool) -> Example:
+    completions = tuple(
+        Completion(messages=(assistant(text),), rank=rank, score=1.0 - rank if graded else None)
+        for rank, text in enumerate((f"{gem} is a gem.", f"{gem} no"))
+    )
+    return Example(id=gem, prompt=(user(f"What is {gem}?"),), completions=completions)
 
 
 @pytest.fixture
@@ -181,6 +190,18 @@ def test_kto_mismatches_before_the_reference_pass(world, tmp_path: Path):
     assert row["pool"] == 8
     with pytest.raises(DataError, match=r"objective.pool is 16 and train.batch_size is 5"):
         made("kto", world, train={"batch_size": 5}).plan()
+
+
+def test_scores_on_some_rows_alone_are_no_hindrance_where_nothing_reads_them(world, tmp_path: Path):
+    """Pairs of several origins: only some were graded, and a batch holds both."""
+    mixed = tmp_path / "mixed.jsonl"
+    write_jsonl(mixed, (graded_pair(gem, graded=index % 2 == 0) for index, gem in enumerate(GEMS)))
+    for verb in ("dpo", "sft", "reward"):
+        stage = load(stage_class(verb), {"model": world["model"], "data": str(mixed), "steps": 2, "train": FAST})
+        assert len(lines(run(stage, tmp_path / verb))) == 2
+    needs = {"data": str(mixed), "objective": {"score_margin": 1.0}, "model": world["model"], "steps": 1}
+    with pytest.raises(DataError, match="needs the column 'score' on every completion"):
+        run(load(stage_class("reward"), needs), tmp_path / "margin")
 
 
 def test_kto_takes_pairs_too(world, tmp_path: Path):

@@ -13,8 +13,10 @@ def _example(*completions, id="p"):
     return Example(id=id, completions=completions)
 
 
-def _completion(score, text="one two three", **fields):
-    return Completion(messages=(assistant(text),), score=score, **fields)
+def _completion(score, text="", **fields):
+    """An answer; without a text of its own it has three words, of which one tells its score."""
+    said = text or f"one two {score}".replace(".", "")
+    return Completion(messages=(assistant(said),), score=score, **fields)
 
 
 def test_the_highest_score_is_paired_with_the_lowest():
@@ -62,6 +64,20 @@ def test_ties_and_single_answers_give_no_pair():
     tied, single = _example(_completion(1.0), _completion(1.0)), _example(_completion(1.0))
     assert Pairing().pairs(tied) == Pairing().pairs(single) == []
     assert (Pairing().why_none(tied), Pairing().why_none(single)) == ("tied", "single")
+
+
+def test_the_same_answer_with_two_scores_gives_no_pair():
+    """A judge may score the same text twice differently; training would refuse such a pair."""
+    twins = _example(_completion(1.0, "same"), _completion(0.0, "same"))
+    assert Pairing().pairs(twins) == []
+    assert Pairing().why_none(twins) == "tied"
+    (pair,) = Pairing().pairs(_example(*twins.completions, _completion(0.5, "other")))
+    assert {c.text for c in pair.completions} == {"same", "other"}
+
+
+def test_a_score_that_is_not_finite_is_named():
+    with pytest.raises(DataError, match="example 'p' has a completion with the score nan; expected finite numbers"):
+        Pairing().pairs(_example(_completion(1.0), _completion(float("nan"))))
 
 
 def test_an_answer_stands_in_one_pair_and_ids_stay_unique():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import OverBudget
-from burnish.training.columns import completion_logps, trees_digest, with_column
+from burnish.training.columns import completion_logps, trees_digest, with_column, with_shared_columns
 from burnish.training.plan import packed_cost, padded_cost
 from tests.training.toys import chats, policy
 
@@ -102,3 +102,13 @@ def test_the_digest_depends_on_every_token_and_weight_and_on_the_order():
     digests = {trees_digest([tree]), *(trees_digest(trees) for trees in changed)}
     assert len(digests) == len(changed) + 1
     assert trees_digest([tree]) == trees_digest([replace(tree, id="renamed")])
+
+
+def test_columns_that_only_some_completions_carry_are_left_out():
+    every = with_column(TREES[:3], "rank", [[0.0, 1.0, 2.0]] * 3)
+    some = [*with_column(every[:1], "score", [[0.5, 0.1, 0.2]]), *every[1:]]
+    assert with_shared_columns(some) == every == with_shared_columns(every)
+    assert with_shared_columns([*some, TREES[3]])[0] == TREES[0]
+    assert with_shared_columns([]) == []
+    found = completion_logps(POLICY, some, budget=4096, cost=packed_cost, device=CPU)
+    assert found == completion_logps(POLICY, TREES[:3], budget=4096, cost=packed_cost, device=CPU)

@@ -20,7 +20,8 @@ RISE_OF_HELD_OUT_LOSS = 0.02
 
 CHECKED = (
     "the chosen answers' log-probability, the ratio of the rejected to the chosen answers' length, held-out loss "
-    "against its lowest value, metrics without a finite value, and whether the run ended"
+    "against its lowest value, a held-out score that fell while the reward rose, metrics without a finite value, and "
+    "whether the run ended"
 )
 
 
@@ -31,6 +32,7 @@ def notes(run: Run) -> tuple[str, ...]:
         *_falling_logp(run.steps),
         *_length_drift(run.steps),
         *_overfitting(run.steps),
+        *_gamed(run.steps),
         *_missing_values(run.steps),
     )
 
@@ -86,6 +88,20 @@ def _overfitting(steps: Sequence[Row]) -> Iterator[str]:
         yield (
             f"Held-out loss was lowest at step {best_step:g} ({plain(best)}) and ends at {plain(last)}, "
             f"{percent(last / best - 1)} higher: the run may be too long for its data."
+        )
+
+
+def _gamed(steps: Sequence[Row]) -> Iterator[str]:
+    looks = [row for row in steps if {"held_out_score", "held_out_score_high", "reward"} <= row.keys()]
+    if not looks:
+        return
+    best, last = max(looks, key=lambda row: row["held_out_score"]), looks[-1]
+    if last["held_out_score_high"] < best["held_out_score"] and last["reward"] > best["reward"]:
+        yield (
+            f"The held-out score fell from {plain(best['held_out_score'])} at step {best['step']:g} to "
+            f"{plain(last['held_out_score'])}, while the reward rose from {plain(best['reward'])} to "
+            f"{plain(last['reward'])}: the reward is being gamed. Keep the best weights (looks.keep best), stop "
+            "earlier (looks.patience), or make the KL dearer (kl.weight)."
         )
 
 

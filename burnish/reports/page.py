@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from burnish.errors import shown
+from burnish.reports.against_kl import reward_against_kl
 from burnish.reports.costs import CostRow, costs, total_of
 from burnish.reports.curves import HEIGHT, WIDTH, Chart, charts
 from burnish.reports.evaluations import TEST, Evaluation, comparisons, gain, rate
@@ -22,6 +23,7 @@ from burnish.reports.frontier import Frontier
 from burnish.reports.graph import BOX_HEIGHT, BOX_WIDTH, graph
 from burnish.reports.lineage import Node, short_key
 from burnish.reports.notes import CHECKED, notes
+from burnish.reports.points import PointChart
 from burnish.reports.records import Run
 from burnish.reports.rewards import RewardPanel
 from burnish.reports.scale import duration, number_of, percent, plain, points
@@ -47,6 +49,7 @@ class Training:
     name: str
     facts: str
     notes: tuple[str, ...]
+    distance: PointChart | None
     charts: tuple[Chart, ...]
     drawing: str
 
@@ -223,7 +226,12 @@ def _training(node: Node) -> Training:
     if run.seconds is not None:
         facts.append(duration(run.seconds))
     return Training(
-        name=node.name, facts=", ".join(facts) + ".", notes=notes(run), charts=drawn, drawing=_drawing(drawn)
+        name=node.name,
+        facts=", ".join(facts) + ".",
+        notes=notes(run),
+        distance=reward_against_kl(run.steps),
+        charts=drawn,
+        drawing=_drawing(drawn),
     )
 
 

@@ -84,6 +84,50 @@ PANELS = (
         labels=("training",),
         hint="Mean size of the answers' log-ratio to the reference model.",
     ),
+    Panel(
+        title="Reward",
+        unit="score",
+        names=("reward", "score"),
+        labels=("of the sampled answers", "of answers"),
+        hint="What is trained on beside what training never sees. Where the two part, the reward is being gamed.",
+    ),
+    Panel(
+        title="KL from the start",
+        unit="nats per answer",
+        names=("kl",),
+        labels=("sampled answers",),
+        hint="How far the policy has moved, measured on its own answers.",
+    ),
+    Panel(
+        title="Length of the sampled answers",
+        unit="tokens",
+        names=("answer_length", "length"),
+        labels=("sampled answers", "trained on"),
+        hint="A reward that pays for length shows here first.",
+    ),
+    Panel(
+        title="Groups without a difference",
+        unit="% of prompts",
+        names=("groups_equal",),
+        labels=("sampled answers",),
+        factor=100.0,
+        hint="All answers to the prompt have the same score, so none is better than another.",
+    ),
+    Panel(
+        title="Ratios outside of the clip",
+        unit="% of tokens",
+        names=("clip_fraction_low", "clip_fraction_high"),
+        labels=("below", "above"),
+        factor=100.0,
+        hint="Tokens that teach nothing any more, because the policy has moved far enough.",
+    ),
+    Panel(
+        title="Gap between sampler and trainer",
+        unit="nats per token",
+        names=("sampler_gap_mean", "sampler_gap_max"),
+        labels=("mean", "largest"),
+        hint="Rounding, and top-p and top-k where they are set.",
+    ),
     Panel(title="Bits per byte", unit="bits", names=("bits_per_byte",), labels=("training",)),
     Panel(title="Gradient norm", unit="before clipping", names=("grad_norm",), labels=("training",)),
     Panel(title="Learning rate", unit="per update", names=("learning_rate",), labels=("training",)),
@@ -91,8 +135,8 @@ PANELS = (
     Panel(title="Peak memory", unit="GB", names=("peak_memory_bytes",), labels=("training",), factor=1e-9),
 )
 
-NOT_DRAWN = frozenset({"step", "tokens", "seconds"})
-"""Counted in the table of costs."""
+NOT_DRAWN = frozenset({"step", "tokens", "seconds", "rollout", "answers", "score_low", "score_high", "score_count"})
+"""Counts, and the ends of intervals that `against_kl.py` draws."""
 
 
 def panels(present: Iterable[str]) -> Iterator[Panel]:

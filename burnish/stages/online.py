@@ -37,6 +37,7 @@ from burnish.stages.sampling import completion_of
 from burnish.stages.stage import Plan, Work
 from burnish.stages.start import Module, Start
 from burnish.stages.updates import CHECKPOINTS, run_updates
+from burnish.stats import mean_interval
 from burnish.store import Code
 from burnish.text.template import ChatText
 from burnish.text.truncate import TruncationReport, truncated
@@ -158,6 +159,8 @@ class OnlineStage(PolicyStage):
         }
         if not prompts:
             raise DataError(f"{self.data}: no prompt fits {self._room()} tokens; raise text.max_tokens")
+        if len(looked_at) == 1:
+            raise DataError("there is one held-out prompt, and a score of one has no interval; hold out 2 or more")
         return Asked(
             tokenizer=text.tokenizer,
             template_hash=text.hash,
@@ -289,9 +292,15 @@ class OnlineStage(PolicyStage):
                 (prompt.example, completion_of(sample, asked.text))
                 for prompt, (sample,) in zip(asked.looked_at, groups, strict=True)
             ]
-            scores = [grade.score for grade in judge(answers)]
+            score = mean_interval([grade.score for grade in judge(answers)])
             lengths = [len(sample.tokens) for (sample,) in groups]
-            return {HELD_OUT: statistics.fmean(scores), "held_out_length": statistics.fmean(lengths)}
+            return {
+                HELD_OUT: score.estimate,
+                f"{HELD_OUT}_low": score.low,
+                f"{HELD_OUT}_high": score.high,
+                f"{HELD_OUT}_count": score.count,
+                "held_out_answer_length": statistics.fmean(lengths),
+            }
 
         return [Probe(every=self.train.evaluate_every, look=look)]
 

@@ -35,6 +35,7 @@ from burnish.stages.prepare import Prepared, prepare
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.start import Module, Start, learned, started
 from burnish.stages.updates import CHECKPOINTS, Training, held_out_probes, run_updates
+from burnish.store import Code
 from burnish.text.rendering import TemplateSettings
 from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
@@ -100,7 +101,7 @@ class TrainingStage(Stage):
         """What is trained, by name; `main` is the part over the start model."""
         return {self.main: start.part}
 
-    def code(self) -> tuple[type, ...]:
+    def code(self) -> tuple[Code, ...]:
         """The objective's class belongs to the identity of the run."""
         return (type(self.goal()),)
 

@@ -11,6 +11,7 @@
     │   ├── Stopped      a signal asked the run to stop; its state is saved
     │   └── OverBudget   a group that must stay whole does not fit the token budget; names the budget it needs
     ├── GraderError      a grader could not score a completion; names the example and the cause
+    │   └── WrongCount   a grader gave more or fewer grades than it got answers
     ├── StoreError       a folder or artefact is not in the state that was asked for
     │   ├── Busy         another process works in the folder
     │   ├── Finished     the run in the folder is complete already
@@ -85,6 +86,10 @@ class OverBudget(TrainingError):
 
 class GraderError(BurnishError):
     """A grader could not score a completion."""
+
+
+class WrongCount(GraderError):
+    """A grader gave more or fewer grades than it got answers, so that nobody knows which grade is whose."""
 
 
 class StoreError(BurnishError):

@@ -2,14 +2,14 @@
 
 A *token engine* takes token ids and returns token ids with their log-probs under the exact sampling distribution; RL
 accepts nothing else, because sampled tokens are trained on as sampled. A *text engine* takes messages and returns text.
-A *grader* judges one completion of an example; a *scorer* gives plain text a number.
+A *grader* judges one completion of an example, a *batch grader* many at a time; a *scorer* gives plain text a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from burnish.config import setting, settings
 from burnish.example import Completion, Example, FinishReason, Message
@@ -86,11 +86,27 @@ class Grade:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
+Answer = tuple[Example, Completion]
+"""A completion and the example whose prompt it answers; the completion need not be among the example's own."""
+
+
+@runtime_checkable
 class Grader(Protocol):
     """Judges one completion."""
 
     def grade(self, example: Example, completion: Completion) -> Grade:
         """The verdict on `completion` as an answer to `example`'s prompt."""
+
+
+@runtime_checkable
+class BatchGrader(Grader, Protocol):
+    """A grader that judges many completions faster than one after the other, such as a reward model.
+
+    `burnish.graders.verdicts.graded_all` calls `grades` of those who have it, and `grade` of the others.
+    """
+
+    def grades(self, answers: Sequence[Answer]) -> Sequence[Grade]:
+        """One verdict per answer, in their order."""
 
 
 class Scorer(Protocol):

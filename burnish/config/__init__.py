@@ -16,11 +16,11 @@ the nearest known spelling.
     load.py      plain data -> a settings value, or all mistakes
     plain.py     a settings value -> plain data; YAML; one mapping laid over another
     leaves.py    every setting of a class as `--help` shows it, and text from the command line -> a value
-    imports.py   "file.py:Name" or "package.module:Name" -> a class
+    imports.py   "file.py:Name" or "package.module:Name" -> a class or a function
 """
 
 from burnish.config.declare import is_settings, kind_of, options, setting, settings, type_name
-from burnish.config.imports import imported
+from burnish.config.imports import imported, imported_code
 from burnish.config.leaves import Leaf, leaves, value_from
 from burnish.config.load import load, nearest
 from burnish.config.plain import assigned, dump, load_yaml, merged, sources
@@ -30,6 +30,7 @@ __all__ = [
     "assigned",
     "dump",
     "imported",
+    "imported_code",
     "is_settings",
     "kind_of",
     "leaves",

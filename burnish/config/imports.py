@@ -1,4 +1,4 @@
-"""Classes by name: `path/to/file.py:Name` or `package.module:Name`, for a user's own stages and losses.
+"""Classes and functions by name: `file.py:Name` or `package.module:Name`, for a user's own stages, losses, graders.
 
 A file is run once per content: edited and named again in one process, it is read again.
 """
@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from burnish.config.load import nearest
 from burnish.errors import ConfigError, shown
@@ -25,15 +25,37 @@ def imported(spec: str) -> type:
     Raises:
         ConfigError: there is no such file, module or class, or it fails while it is imported.
     """
-    place, _, name = spec.rpartition(":")
-    if not place or not name.isidentifier():
-        raise ConfigError([f"{shown(spec)} names no class; expected path/to/file.py:Name or package.module:Name"])
-    module = _file(Path(place), spec) if place.endswith(".py") else _module(place, spec)
+    module, place, name = _found(spec, "class")
     classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}
     if name not in classes:
         own = [key for key, value in classes.items() if value.__module__ == module.__name__]
         raise ConfigError([f"'{spec}': {place} has no class '{name}'; {nearest(name, own)}"])
     return classes[name]
+
+
+def imported_code(spec: str) -> type | FunctionType:
+    """The class or function that `spec` names.
+
+    Args:
+        spec: as for `imported`.
+
+    Raises:
+        ConfigError: there is no such file, module, class or function, or it fails while it is imported.
+    """
+    module, place, name = _found(spec, "class or function")
+    known = {key: value for key, value in vars(module).items() if isinstance(value, (type, FunctionType))}
+    if name not in known:
+        own = [key for key, value in known.items() if value.__module__ == module.__name__]
+        raise ConfigError([f"'{spec}': {place} has no class or function '{name}'; {nearest(name, own)}"])
+    return known[name]
+
+
+def _found(spec: str, what: str) -> tuple[ModuleType, str, str]:
+    """The module that `spec` names, its place and the name in it."""
+    place, _, name = spec.rpartition(":")
+    if not place or not name.isidentifier():
+        raise ConfigError([f"{shown(spec)} names no {what}; expected path/to/file.py:Name or package.module:Name"])
+    return (_file(Path(place), spec) if place.endswith(".py") else _module(place, spec)), place, name
 
 
 def _file(path: Path, spec: str) -> ModuleType:

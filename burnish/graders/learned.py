@@ -17,11 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from burnish.config import setting, settings
-from burnish.errors import GraderError
+from burnish.errors import GraderError, WrongCount
 from burnish.example import Completion, Example
-from burnish.protocols import Grade
-
-Answer = tuple[Example, Completion]
+from burnish.protocols import Answer, Grade
 
 ScoreAnswers = Callable[[Sequence[Answer]], Sequence[Sequence[float]]]
 """The scores of each answer by every member of the ensemble (one, for a single reward model), in order."""
@@ -90,11 +88,12 @@ class RewardGrader:
         """The grades of many answers, which the model may compute together.
 
         Raises:
-            GraderError: an answer got no score or one that is not finite, or not every answer was scored.
+            GraderError: an answer got no score or one that is not finite.
+            WrongCount: not every answer was scored.
         """
         rows = self._score(answers)
         if len(rows) != len(answers):
-            raise GraderError(f"the reward model gave scores for {len(rows)} answers, and {len(answers)} were asked")
+            raise WrongCount(f"the reward model gave scores for {len(rows)} answers, and {len(answers)} were asked")
         return [self._grade(example, row) for (example, _), row in zip(answers, rows, strict=True)]
 
     def _grade(self, example: Example, scores: Sequence[float]) -> Grade:

@@ -15,16 +15,20 @@ from burnish.batch import Tree
 from burnish.config import setting, settings
 from burnish.data.read import Reading, data_at, read
 from burnish.evals.divergence import kl_scores
-from burnish.evals.scores import format_scores, mean_scores, shown
-from burnish.example import write_jsonl
-from burnish.graders.registry import grader_named
+from burnish.evals.scores import mean_scores, shown
+from burnish.example import Example, write_jsonl
+from burnish.graders.registry import Grading, grader_code, grader_named, verdict
+from burnish.graders.verdicts import NO_ANSWER
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.load import load_model
 from burnish.numerics import cast_weights, compute_dtype, default_device
+from burnish.protocols import Grader
 from burnish.stages.grade import graded
+from burnish.stages.judging import Judge, judge_among, judge_code, judge_done
 from burnish.stages.prepare import load_text
 from burnish.stages.sampling import Sampling, answers_planned, load_engine, sampled
 from burnish.stages.stage import Plan, Stage, Work
+from burnish.store import Code
 from burnish.text.rendering import TemplateSettings
 from burnish.training.columns import completion_logps
 from burnish.training.plan import packed_cost, padded_cost
@@ -38,7 +42,9 @@ class EvaluateStage(Stage):
 
     model: str = setting(..., "model to measure", source=True)
     data: str = setting(..., "test prompts", source=True)
-    grader: str = setting("format", "who judges the answers")
+    grader: str = setting("format", "who judges: a grader's name, 'weighted', or your own: path/to/file.py:name")
+    grading: Grading = setting(Grading(), "settings of the grader")
+    judge: Judge | None = setting(None, "settings of the grader 'judge': a language model behind an endpoint")
     reference_model: str | None = setting(None, "also give the KL from this model", source=True)
     seed: int = setting(0, "of the draws")
     sampling: Sampling = setting(Sampling(), "how answers are sampled")
@@ -47,8 +53,8 @@ class EvaluateStage(Stage):
     template: TemplateSettings = setting(TemplateSettings(), "how messages become text")
 
     def plan(self) -> Plan:
-        """Find the grader, read the data and count."""
-        grader_named(self.grader)
+        """Find the grader, have it judge an empty answer, and count the prompts."""
+        self._checked_grader(read(data_at(self.data, self.reading)).examples)
         return answers_planned(self.data, self.reading, self.sampling)
 
     def run(self, work: Work) -> None:
@@ -56,19 +62,41 @@ class EvaluateStage(Stage):
         text = load_text(self.model, self.template)
         work.record({"template_hash": text.hash})
         examples = read(data_at(self.data, self.reading)).examples
+        grader = self._checked_grader(examples, work)
         engine = load_engine(self.model, text, self.sampling)
         answered = sampled(engine, text, examples, self.sampling, seed=self.seed, work=work)
-        judged = graded(grader_named(self.grader), answered)
-        scores = format_scores(judged)
+        judged = graded(grader, answered, self.grading.on_failure)
+        scores = judged.scores()
         if self.reference_model is not None:
-            trees = [tree for example in judged for tree in text.trees(example)]
+            trees = [tree for example in judged.examples for tree in text.trees(example)]
             policy = self._logps(engine.part, trees)
             del engine  # one model in memory at a time
             scores |= _likelihood(trees, policy, self._logps(self._reference(self.reference_model), trees))
-        write_jsonl(work.out / "examples.jsonl", judged)
+        write_jsonl(work.out / "examples.jsonl", judged.examples)
         (work.out / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         (work.out / "samples.part.jsonl").unlink()
+        judge_done(work)
         work.say(shown(scores))
+
+    def code(self) -> tuple[Code, ...]:
+        """The grader's rules."""
+        return (*grader_code(self.grader, self.grading), *judge_code(self.judge))
+
+    def _checked_grader(self, examples: Sequence[Example], work: Work | None = None) -> Grader:
+        """The grader, after it has judged an empty answer to the first prompt: nothing is sampled for one that cannot.
+
+        Args:
+            examples: whose prompts are to be answered.
+            work: of the running stage.
+
+        Raises:
+            ConfigError: there is no such grader.
+            GraderError: the prompt lacks what the grader reads.
+            EndpointError: the judge's endpoint cannot be reached.
+        """
+        grader = grader_named(self.grader, self.grading, judge_among(self.grader, self.grading, self.judge, work))
+        verdict(grader, examples[0], NO_ANSWER)
+        return grader
 
     def _reference(self, source: str) -> LanguageModel:
         """The reference, in the numerics of the measured model."""

@@ -40,6 +40,7 @@ STAGES: Mapping[str, Entry] = {
     "plackett-luce": Entry("burnish.stages.preference:PlackettLuceStage", "align with rankings of any length"),
     "merge-adapter": Entry("burnish.stages.merge_adapter:MergeAdapterStage", "put an adapter into its model's weights"),
     "prompts": Entry("burnish.stages.prompts:PromptsStage", "make prompts that ask for a format"),
+    "tasks": Entry("burnish.stages.tasks:TasksStage", "make prompts from a task of reasoning-gym"),
     "sample": Entry("burnish.stages.sample:SampleStage", "sample a model's answers to prompts"),
     "repair": Entry("burnish.stages.repair:RepairStage", "make answers obey their format, by code"),
     "grade": Entry("burnish.stages.grade:GradeStage", "score answers"),

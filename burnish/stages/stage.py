@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from burnish.store import Code
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -85,6 +87,7 @@ class Stage(ABC):
         """
         return Plan()
 
-    def code(self) -> tuple[type, ...]:
-        """Classes, besides the stage's own, whose source belongs to the identity of the artefact (the objective)."""
+    def code(self) -> tuple[Code, ...]:
+        """What, besides the stage's own class, has its source in the identity of the artefact: the objective, a user's
+        own grader. Classes and functions."""
         return ()

@@ -16,13 +16,14 @@ artefacts.py   find, explain and collect artefacts
 from burnish.store.artefacts import PART, Garbage, collect, explain, find, garbage
 from burnish.store.columns import column_file, columns_folder, read_column, write_column
 from burnish.store.content import content_key, run_folder_of
-from burnish.store.identity import Difference, Identity, differences, identity, source_keys
+from burnish.store.identity import Code, Difference, Identity, differences, identity, source_keys
 from burnish.store.lock import is_locked, locked
 from burnish.store.record import RECORD, read_record, write_record
 
 __all__ = [
     "PART",
     "RECORD",
+    "Code",
     "Difference",
     "Garbage",
     "Identity",

@@ -16,12 +16,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from burnish import __version__
 from burnish.errors import StoreError, shown
 
 _VERSIONS = ("torch", "transformers")
+
+Code = type | FunctionType
+"""What the source of a run consists of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,33 +99,33 @@ class Identity:
             raise StoreError(f"a run.json lacks {error}; it was written by another version of Burnish") from None
 
 
-def identity(verb: str, settings: Mapping[str, Any], inputs: Mapping[str, str], classes: Iterable[type]) -> Identity:
+def identity(verb: str, settings: Mapping[str, Any], inputs: Mapping[str, str], code: Iterable[Code]) -> Identity:
     """Gather the rest of an identity: source texts and versions.
 
     Args:
         verb: of the stage.
         settings: resolved, as plain data.
         inputs: dotted name of a setting -> content key.
-        classes: the stage's class and those that it names; the classes that they inherit from count too.
+        code: the stage's class and the classes and functions that it names; what a class inherits from counts too.
 
     Raises:
-        StoreError: the source of a class cannot be read.
+        StoreError: the source of one of them cannot be read.
     """
     versions = {"burnish": __version__, **{name: importlib.metadata.version(name) for name in _VERSIONS}}
-    return Identity(verb=verb, settings=settings, inputs=inputs, code=source_keys(classes), versions=versions)
+    return Identity(verb=verb, settings=settings, inputs=inputs, code=source_keys(code), versions=versions)
 
 
-def source_keys(classes: Iterable[type]) -> dict[str, str]:
-    """ "file.py:Class" -> SHA-256 of the text of the whole file, for each class and what it inherits from.
+def source_keys(code: Iterable[Code]) -> dict[str, str]:
+    """ "file.py:Name" -> SHA-256 of the whole file's text, for each function, each class and what it inherits from.
 
     The file and not the class alone, since a loss may call a function beside it.
     """
     keys: dict[str, str] = {}
-    for cls in (base for leaf in classes for base in leaf.__mro__):
-        if cls.__module__.partition(".")[0] in sys.stdlib_module_names:
+    for item in (base for leaf in code for base in (leaf.__mro__ if isinstance(leaf, type) else (leaf,))):
+        if item.__module__.partition(".")[0] in sys.stdlib_module_names:
             continue
-        name, text = _source(cls)
-        keys[f"{name}:{cls.__qualname__}"] = hashlib.sha256(text.encode()).hexdigest()
+        name, text = _source(item)
+        keys[f"{name}:{item.__qualname__}"] = hashlib.sha256(text.encode()).hexdigest()
     return dict(sorted(keys.items()))
 
 
@@ -160,16 +164,20 @@ def differences(before: Identity, now: Identity) -> list[Difference]:
     return found
 
 
-def _source(cls: type) -> tuple[str, str]:
-    """The name and the text of the file that defines a class."""
+def _source(item: Code) -> tuple[str, str]:
+    """The name and the text of the file that defines a class or a function."""
     try:
-        file = Path(inspect.getfile(cls))
+        file = Path(inspect.getfile(item))
         return file.name, file.read_text(encoding="utf-8")
     except (OSError, TypeError):
         raise StoreError(
-            f"the source of the class {cls.__qualname__} cannot be read, and it belongs to what a run is known by; "
-            "write the class in a .py file"
+            f"the source of {_kind(item)} {item.__qualname__} cannot be read, and it belongs to what a run is "
+            f"known by; write {_kind(item)} in a .py file"
         ) from None
+
+
+def _kind(item: Code) -> str:
+    return "the class" if isinstance(item, type) else "the function"
 
 
 def _joined(prefix: str, name: Any) -> str:

@@ -95,7 +95,7 @@ def test_graders_are_known_by_name():
     assert isinstance(grader_named("format"), FormatGrader)
     with pytest.raises(ConfigError, match="did you mean 'format'"):
         grader_named("fromat")
-    with pytest.raises(ConfigError, match="there are: format"):
+    with pytest.raises(ConfigError, match="known here: format"):
         grader_named("zzz")
 
 

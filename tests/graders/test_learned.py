@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from burnish.config import load
 from burnish.errors import ConfigError, GraderError
 from burnish.example import WORKED
-from burnish.graders.learned import Answer, Combination, RewardGrader, combined, deviation
+from burnish.graders.learned import Combination, RewardGrader, combined, deviation
 from burnish.graders.registry import verdict
-from burnish.protocols import Grader
+from burnish.protocols import Answer, Grader
 
 CHOSEN, REJECTED = WORKED.completions
 CAUTIOUS = Combination(kind="mean_minus_spread", spread=2.0)

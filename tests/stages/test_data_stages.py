@@ -8,6 +8,7 @@ import pytest
 from burnish.config import load, sources
 from burnish.errors import ConfigError, DataError, GraderError
 from burnish.example import Completion, Example, assistant, read_jsonl, user, write_jsonl
+from burnish.graders.registry import Entry
 from burnish.graders.words import words
 from burnish.protocols import Grade
 from burnish.stages.artefact import answered_in, examples_in, write_examples, write_scores
@@ -144,7 +145,8 @@ class _Half:
 
 
 def test_scores_that_are_not_pass_or_fail_are_averaged(tmp_path, monkeypatch):
-    monkeypatch.setattr("burnish.graders.registry.GRADERS", {"half": _Half})
+    entry = Entry(make=lambda _: _Half(), code=(_Half,))
+    monkeypatch.setattr("burnish.graders.registry.GRADERS", {"half": entry})
     example = Example(id="x", prompt=(user("Hi"),), completions=(_completion("a"), _completion("abcd")))
     _, scores, said = _run(GradeStage(data=_file(tmp_path / "s.jsonl", [example]), grader="half"), tmp_path / "out")
     assert scores == {"grader": "half", "overall": {"mean_score": 1.25, "count": 2}}
@@ -154,7 +156,8 @@ def test_scores_that_are_not_pass_or_fail_are_averaged(tmp_path, monkeypatch):
 def test_graded_keeps_everything_but_score_and_reasons():
     sampled = replace(_completion("abc", score=9.0, reasons=("old",)), token_ids=(1,), logps=(-0.1,))
     example = Example(id="x", completions=(sampled,), columns={"a": 1})
-    assert graded(_Half(), [example]) == [replace(example, completions=(replace(sampled, score=1.5, reasons=()),))]
+    expected = replace(example, completions=(replace(sampled, score=1.5, reasons=()),))
+    assert graded(_Half(), [example]).examples == [expected]
 
 
 def test_grade_refuses_what_it_cannot_grade(tmp_path):

@@ -4,7 +4,7 @@
 
 The gradient of the expected reward is E[R grad log pi(y)], and a baseline that does not depend on the completion may be
 taken from R without changing its mean: A = R - b. The rollout source makes the advantages; with the mean reward of the
-prompt's *other* completions as the baseline this is RLOO (Ahmadian et al. 2024, eq. 7):
+prompt's *other* completions as the baseline this is RLOO (Ahmadian et al. 2024):
 
     A_i = R_i - 1/(G - 1) sum over j != i of R_j
 

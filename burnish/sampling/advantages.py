@@ -4,7 +4,7 @@ Of a group, the completions of one prompt with rewards R_1 .. R_G, mu their mean
 
     normalised      (R_i - mu) / sigma,  sigma^2 = 1/G sum (R_j - mu)^2      GRPO, Shao et al. 2024, section 4.1.2
     mean_only       R_i - mu                                                 Dr. GRPO, Liu et al. 2025
-    leave_one_out   R_i - mean of the others  =  G / (G - 1) (R_i - mu)      RLOO, Ahmadian et al. 2024, eq. 7
+    leave_one_out   R_i - mean of the others  =  G / (G - 1) (R_i - mu)      RLOO, Ahmadian et al. 2024
 
 Only the last has a baseline that does not depend on R_i, so only it leaves the mean of the gradient as it is; mean_only
 shrinks it by (G - 1) / G. Dividing by sigma weighs a prompt by how hard it is to tell its completions apart.

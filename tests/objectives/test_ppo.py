@@ -16,7 +16,7 @@ from burnish.metrics import merged, values
 from burnish.objectives.grpo import GRPO
 from burnish.objectives.ppo import PPO
 from burnish.sampling.advantages import gae
-from tests.objectives.rollouts import Rows, flat, rollout
+from tests.objectives.rollouts import Enumerable, Rows, flat, rollout
 
 FEW = settings(max_examples=15, deadline=None)
 QUARTERS = st.integers(-12, 12).map(lambda value: value / 4)
@@ -147,6 +147,42 @@ def test_a_critic_converges_to_the_known_value():
         loss.backward()
         optimizer.step()
     assert value.tolist() == pytest.approx([0.75] * 3, abs=1e-4)
+
+
+def test_a_value_is_of_the_state_before_its_token():
+    """Exact values as the baseline, over all outputs: read before the token they keep the exact gradient.
+
+    Read with the token in view, as in the lifecycle document's 4.5, the first token is never better than expected.
+    """
+    policy = Enumerable()
+    reward = dict(zip(policy.outputs, (1.0, -2.0, 0.5, 3.0, 0.0, -1.0, 2.0), strict=True))
+    exact = policy.gradient(policy.expected(reward))
+    start = float(policy.expected(reward).detach())
+
+    def after(first: int) -> float:
+        """The expected reward once the first token is said."""
+        behind = [output for output in policy.outputs if output[0] == first]
+        chances = [float(policy.probability(output).detach()) for output in behind]
+        return sum(c * reward[o] for c, o in zip(chances, behind, strict=True)) / sum(chances)
+
+    def mean_gradient(seen: bool) -> torch.Tensor:
+        mean = torch.zeros_like(policy.logits)
+        objective = PPO(average="constant", constant_length=1, value_clip=None)
+        for output in policy.outputs:
+            values_ = [start, after(output[0])][: len(output)]
+            if seen:
+                values_ = [*values_[1:], reward[output]]
+            rewards = [0.0] * (len(output) - 1) + [reward[output]]
+            row, returns = gae(rewards, values_, discount=1.0, trace=1.0)
+            batch = pack([rollout("p", [row], columns={"return": [returns]})])
+            outputs = {"logp": policy.logps(output), "value": torch.zeros(len(output))}
+            term = objective.loss(outputs, batch, {}).terms["policy"] / objective.weights(batch)["policy"]
+            mean += float(policy.probability(output).detach()) * policy.gradient(term)
+        return -mean
+
+    assert torch.allclose(mean_gradient(seen=False), exact, atol=1e-6)
+    assert float(exact[0].norm()) > 0.1
+    assert float(mean_gradient(seen=True)[0].norm()) < 1e-6
 
 
 def test_what_it_reads_and_needs():

@@ -148,6 +148,21 @@ def test_the_kl_term_pulls_towards_the_reference_as_its_estimator_says(kind):
     assert torch.allclose(mean, 0.5 * wanted, atol=1e-6)
 
 
+def test_the_entropy_is_of_the_whole_distribution_because_samples_of_it_pull_nowhere():
+    """ST7003's - E[log pi(a)] on sampled tokens has a mean gradient of 0; the term has the gradient of the entropy."""
+    policy, _ = policy_and_rewards()
+    logp = torch.log_softmax(policy.logits[0], -1)
+    chances, entropy = logp.detach().exp(), -(logp.exp() * logp).sum()
+    exact = policy.gradient(entropy)
+    assert float(exact.norm()) > 0.05
+    sampled = sum(float(chances[t]) * policy.gradient(-torch.log_softmax(policy.logits[0], -1)[t]) for t in range(3))
+    assert torch.allclose(sampled, torch.zeros_like(exact), atol=1e-12)
+    again = torch.log_softmax(policy.logits[0], -1)
+    outputs = {"logp": again[:1], "entropy": -(again.exp() * again).sum()[None]}
+    loss = total(Reinforce(entropy_weight=0.5), outputs, pack([rollout("p", [[0.0]])]))
+    assert torch.allclose(policy.gradient(loss), -0.5 * exact)
+
+
 def test_terms_are_named_and_averaged_as_the_policy_is():
     columns = {"reference_logp": [[-2.0], [-1.0, -1.5]]}
     tree = rollout("p", [[1.0], [0.5, 0.5]], columns=columns)

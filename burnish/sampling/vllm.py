@@ -4,8 +4,8 @@
     folder of saved weights ──► reload_weights in every worker ──► the next policy version
 
 **This file has not been run on a machine with vLLM.** It was written from vLLM's documentation (around 0.22) and
-is tested against a stand-in that records the calls. Before relying on it, compare `sampler_logp` with `old_logp` on a
-small run at learning rate 0, as docs/sampling.md says.
+is tested against a stand-in that records the calls. Before relying on it, compare its log-probs with the trainer's on
+the same tokens, as docs/sampling.md says.
 
 What is asked of vLLM, and why:
 

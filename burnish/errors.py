@@ -12,6 +12,7 @@
     │   └── OverBudget   a group that must stay whole does not fit the token budget; names the budget it needs
     ├── GraderError      a grader could not score a completion; names the example and the cause
     │   └── WrongCount   a grader gave more or fewer grades than it got answers
+    ├── EndpointError    an endpoint gave no usable reply; names its URL, the status and the beginning of the body
     ├── StoreError       a folder or artefact is not in the state that was asked for
     │   ├── Busy         another process works in the folder
     │   ├── Finished     the run in the folder is complete already
@@ -90,6 +91,19 @@ class GraderError(BurnishError):
 
 class WrongCount(GraderError):
     """A grader gave more or fewer grades than it got answers, so that nobody knows which grade is whose."""
+
+
+class EndpointError(BurnishError):
+    """An endpoint gave no usable reply, after as many tries as it was to get.
+
+    Args:
+        message: names the URL, never the key, and says what came back.
+        place: which of the conversations that were asked together, counted from 0; None if it concerns all of them.
+    """
+
+    def __init__(self, message: str, *, place: int | None = None) -> None:
+        self.place = place
+        super().__init__(message)
 
 
 class StoreError(BurnishError):

@@ -70,6 +70,15 @@ class TextEngine(Protocol):
     def reply(self, messages: Sequence[Message], decoding: Decoding, *, seed: int) -> str:
         """The reply to a conversation."""
 
+    def replies(
+        self, conversations: Sequence[Sequence[Message]], decoding: Decoding, *, seeds: Sequence[int]
+    ) -> list[str]:
+        """The reply to each conversation, in their order; `seeds` holds one per conversation.
+
+        Raises:
+            EndpointError: a reply could not be had; `place` says to which conversation.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grade:

@@ -14,10 +14,12 @@ from burnish.errors import ConfigError, GraderError
 from burnish.evals.scores import graded_scores, shown
 from burnish.example import Completion, Example, assistant, read_jsonl, write_jsonl
 from burnish.graders.verifiers import library_version
+from burnish.stages.evaluate import EvaluateStage
 from burnish.stages.grade import GradeStage
 from burnish.stages.pairs import PairsStage
 from burnish.stages.run import run_stage, stage_identity
 from burnish.stages.tasks import TasksStage
+from tests.stages.tiny_chat import write_model
 
 SMALL = {"max_terms": 2, "max_digits": 1}
 
@@ -144,3 +146,40 @@ def test_scores_that_are_no_pass_or_fail_are_shown_as_means(tmp_path: Path):
     assert shown(scores).startswith("the mean score of 3 answers is 0.5 (")
     assert "length_tokens" not in scores
     assert "pass_rate" in graded_scores([examples[0], examples[2]])["overall"]
+
+
+def questions(path: Path) -> str:
+    """A file in the shape of GSM8K."""
+    rows = [{"question": f"What is {n} + 1?", "answer": f"It is {n + 1}.\n#### {n + 1}"} for n in range(3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_evaluate_reads_gsm8k_and_keeps_the_reference(tmp_path: Path):
+    """A random model's answers are wrong; what counts is that every one was judged against its reference."""
+    given = {
+        "model": str(write_model(tmp_path / "model")),
+        "data": questions(tmp_path / "gsm8k.jsonl"),
+        "sampling": {"num_samples": 2, "precision": "fp32", "decoding": {"max_tokens": 4}},
+    }
+    graded, scores = run(load(EvaluateStage, {**given, "grader": "maths"}), tmp_path / "out")
+    assert [str(example.columns["answer"])[-1] for example in graded] == ["1", "2", "3"]
+    assert scores["overall"]["count"] == 6
+    assert set(scores["parts"]) == {"answered"}
+    weights = {"maths": 1.0, "length": 1.0}
+    grading = {"weights": weights, "length": {"free": 0, "limit": 4}}
+    _, summed = run(load(EvaluateStage, {**given, "grader": "weighted", "grading": grading}), tmp_path / "sum")
+    assert summed["overall"]["mean_score"] < 0
+    assert {"maths", "length", "length.tokens"} <= set(summed["parts"])
+
+
+def test_evaluate_finds_out_before_it_samples_that_a_grader_cannot_judge(tmp_path: Path):
+    stage = EvaluateStage(
+        model=str(write_model(tmp_path / "model")), data=questions(tmp_path / "q.jsonl"), grader="reasoning"
+    )
+    for action in (stage.plan, lambda: run(stage, tmp_path / "out")):
+        with pytest.raises(GraderError, match="example '1' needs the column 'task' and 'task_settings'"):
+            action()
+    assert not (tmp_path / "out" / "samples.part.jsonl").exists()
+    with pytest.raises(ConfigError, match="did you mean 'maths'"):
+        replace(stage, grader="mahts").plan()

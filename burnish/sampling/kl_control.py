@@ -32,26 +32,29 @@ LARGEST_ERROR = 0.2
 
 
 @settings
-class KLControl:
-    """What the KL from the reference costs, and its limit."""
+class FixedKL:
+    """A price that stays."""
 
-    kind: Literal["fixed", "adaptive"] = setting("fixed", "whether the weight follows the KL that is measured")
-    weight: float = setting(0.05, "beta, reward taken away per nat; adaptive begins with it", ge=0)
+    kind: Literal["fixed"] = setting("fixed", "a weight that stays")
+    weight: float = setting(0.05, "beta, reward taken away per nat", ge=0)
     estimator: Estimator = setting("k1", "of the KL in the reward; k1 alone has the gradient of that KL")
-    target: float | None = setting(None, "KL that adaptive holds, per completion", unit="nats", gt=0)
-    horizon: int | None = setting(
-        None, "completions over which adaptive moves; 10000 is usual", unit="completions", ge=1
-    )
     budget: float | None = setting(None, "KL per completion at which the run ends; none: no limit", unit="nats", gt=0)
 
-    def __post_init__(self) -> None:
-        given = [name for name, value in (("target", self.target), ("horizon", self.horizon)) if value is not None]
-        if self.kind == "fixed" and given:
-            raise ValueError(f"{' and '.join(given)} given, and fixed reads neither; set kind to adaptive")
-        if self.kind == "adaptive" and len(given) < 2:
-            raise ValueError("adaptive needs target (nats per completion) and horizon (completions; 10000 is usual)")
-        if self.kind == "adaptive" and self.weight == 0:
-            raise ValueError("weight is 0, and adaptive multiplies it, so it would stay 0; begin with 0.05")
+
+@settings
+class AdaptiveKL:
+    """A price that holds a KL."""
+
+    kind: Literal["adaptive"] = setting("adaptive", "a weight that follows the KL that is measured")
+    weight: float = setting(0.05, "beta of the first rollout", gt=0)
+    target: float = setting(6.0, "KL to hold, per completion", unit="nats", gt=0)
+    horizon: int = setting(10_000, "completions over which the weight moves", unit="completions", ge=1)
+    estimator: Estimator = setting("k1", "of the KL in the reward; k1 alone has the gradient of that KL")
+    budget: float | None = setting(None, "KL per completion at which the run ends; none: no limit", unit="nats", gt=0)
+
+
+KLControl = FixedKL | AdaptiveKL
+"""What the KL from the reference costs, and its limit."""
 
 
 class KLController:
@@ -83,7 +86,7 @@ class KLController:
         if not math.isfinite(kl):
             raise DataError(f"the KL of a rollout is {kl}; its weight cannot follow that")
         self.kl = kl
-        if self.control.target is not None and self.control.horizon is not None:
+        if isinstance(self.control, AdaptiveKL):
             if num_completions > self.control.horizon:
                 raise DataError(
                     f"a rollout of {num_completions} completions is above the horizon of {self.control.horizon}: beta "

@@ -43,7 +43,7 @@ from burnish.text.template import ChatText
 from burnish.text.truncate import TruncationReport, truncated
 from burnish.training.best_weights import BestWeights
 from burnish.training.columns import token_rows
-from burnish.training.rollouts import Judge, Prompt, Rollout, Rollouts, Valuation
+from burnish.training.rollouts import Judge, Prompt, ReusedRollout, Rollout, Rollouts, Valuation
 from burnish.training.trainer import Probe, Trainer
 from burnish.training.valuation import TokenRows
 
@@ -82,8 +82,8 @@ class OnlineStage(PolicyStage):
     """The fields of every verb that samples as it learns."""
 
     reward: Reward = setting(Reward(), "what is rewarded")
-    rollout: Rollout = setting(Rollout(), "how answers are sampled, and how often they are trained on")
-    reference: Literal["start", "none"] = setting(
+    rollout: Rollout = setting(Rollout(), "how answers are sampled")
+    reference: Literal["start"] | None = setting(
         "start", "measure the KL from the start of the run; none leaves it out and saves its pass"
     )
     looks: Looks = setting(Looks(), "how the held-out prompts are looked at")
@@ -197,6 +197,8 @@ class OnlineStage(PolicyStage):
             valuation=self.valuation(trainer, start),
             check=self.goal().check,
             rollout=self.rollout,
+            batches=self.batches(),
+            passes=self.passes(),
             batch_size=self.train.batch_size,
             seed=self.seed,
             seen=lambda number, examples: self._write(number, examples, work),
@@ -228,7 +230,7 @@ class OnlineStage(PolicyStage):
 
     def reference_rows(self, trainer: Trainer[Tree], start: Start) -> TokenRows | None:
         """Log-probs under the start of the run: with the adapter off, or by a second copy of the model."""
-        if self.reference == "none":
+        if self.reference is None:
             return None
         if self.adapter is not None:
             rows = self.token_rows("logp", start.module, trainer)
@@ -249,13 +251,21 @@ class OnlineStage(PolicyStage):
         assert isinstance(start.module, LanguageModel)
         return start.module
 
+    def batches(self) -> int:
+        """Updates that one pass over a rollout makes."""
+        return self.rollout.batches if isinstance(self.rollout, ReusedRollout) else 1
+
+    def passes(self) -> int:
+        """Times that a rollout is trained on."""
+        return self.rollout.passes if isinstance(self.rollout, ReusedRollout) else 1
+
     def updates_each(self) -> int:
         """Updates that a rollout is worth."""
-        return self.rollout.batches * self.rollout.passes
+        return self.batches() * self.passes()
 
     def _per_rollout(self) -> int:
         """Prompts that a rollout asks."""
-        return self.train.batch_size * self.rollout.batches
+        return self.train.batch_size * self.batches()
 
     def _room(self) -> int:
         """Tokens that a prompt may have."""

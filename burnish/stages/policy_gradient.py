@@ -19,28 +19,30 @@ from burnish.objectives.grpo import GRPO
 from burnish.objectives.objective import Objective
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reinforce import Reinforce
-from burnish.protocols import Decoding
-from burnish.sampling.kl_control import KLControl, KLController
+from burnish.sampling.kl_control import FixedKL, KLControl, KLController
 from burnish.stages.online import OnlineStage
 from burnish.stages.start import Module, Start
 from burnish.training.optimizer import AdamW
 from burnish.training.part import Part, trainable_parameters
-from burnish.training.rollouts import Rollout, Valuation
+from burnish.training.rollouts import ReusedRollout, Valuation
 from burnish.training.trainer import Trainer
 from burnish.training.valuation import GAE, Advantages, GroupBaseline, Measured, PairValuation, PolicyValuation
+
+COST_OF_KL = "what the KL from the reference costs in the reward, and its limit"
+REUSED = "how answers are sampled, and how many updates they are worth"
 
 
 @settings
 class PolicyGradientStage(OnlineStage):
     """The fields of the policy gradients."""
 
-    kl: KLControl = setting(KLControl(weight=0.0), "what the KL from the reference costs in the reward, and its limit")
+    kl: KLControl = setting(FixedKL(weight=0.0), COST_OF_KL, discriminator="kind")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         wanted = [name for name, on in (("kl.weight", self.kl.weight), ("kl.budget", self.kl.budget)) if on]
         wanted += ["objective.kl_weight"] if "reference_logp" in self.goal().needs else []
-        if self.reference == "none" and wanted:
+        if self.reference is None and wanted:
             raise ValueError(f"reference is none, and {wanted[0]} measures from it; set reference to start")
 
     def advantages_by(self) -> Advantages:
@@ -89,14 +91,6 @@ class ReinforceStage(GroupStage):
     objective: Reinforce = setting(Reinforce(), "the loss")
     advantages: GroupBaseline = setting(GroupBaseline(baseline="rollout_mean"), "how advantages are made")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.updates_each() > 1:
-            raise ValueError(
-                f"a rollout is worth {self.updates_each()} updates (rollout.batches x rollout.passes), and {self.verb} "
-                "has no ratio that would correct for it; set both to 1, or use grpo"
-            )
-
     def goal(self) -> Objective:
         """REINFORCE as set."""
         return self.objective
@@ -117,6 +111,7 @@ class GRPOStage(GroupStage):
 
     verb: ClassVar[str] = "grpo"
 
+    rollout: ReusedRollout = setting(ReusedRollout(), REUSED)
     objective: GRPO = setting(GRPO(), "the loss")
 
     def goal(self) -> Objective:
@@ -150,11 +145,8 @@ class PPOStage(PolicyGradientStage):
 
     verb: ClassVar[str] = "ppo"
 
-    rollout: Rollout = setting(
-        Rollout(num_samples=1, batches=4, passes=4, decoding=Decoding()),
-        "how answers are sampled, and how often they are trained on",
-    )
-    kl: KLControl = setting(KLControl(), "what the KL from the reference costs in the reward, and its limit")
+    rollout: ReusedRollout = setting(ReusedRollout(num_samples=1, batches=4, passes=4), REUSED)
+    kl: KLControl = setting(FixedKL(), COST_OF_KL, discriminator="kind")
     advantages: GAE = setting(GAE(), "how advantages are made")
     critic: Critic = setting(Critic(), "the model that values states")
     objective: PPO = setting(PPO(), "the loss")
@@ -219,14 +211,14 @@ class OnlineDPOStage(OnlineStage):
 
     verb: ClassVar[str] = "online-dpo"
 
-    rollout: Rollout = setting(Rollout(num_samples=2), "how answers are sampled, and how often they are trained on")
+    rollout: ReusedRollout = setting(ReusedRollout(num_samples=2), REUSED)
     objective: DPO = setting(DPO(), "the loss")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rollout.num_samples < 2:
             raise ValueError("a pair needs two answers to a prompt; set rollout.num_samples to 2 or more")
-        if self.reference == "none" and "reference_logp" in self.goal().needs:
+        if self.reference is None and "reference_logp" in self.goal().needs:
             raise ValueError("reference is none, and DPO measures from it; or set objective.reference_free to true")
 
     def goal(self) -> Objective:

@@ -33,18 +33,24 @@ from burnish.training.tree_json import tree_dict, tree_from
 
 @settings
 class Rollout:
-    """How a rollout is sampled, and how often it is trained on."""
+    """How a rollout is sampled."""
 
     num_samples: int = setting(8, "answers to each prompt", ge=1)
     decoding: Decoding = setting(Decoding(), "how the next token is drawn")
-    batches: int = setting(1, "updates that one pass over a rollout makes", ge=1)
-    passes: int = setting(1, "times that a rollout is trained on", ge=1)
     drop_equal: bool = setting(
         False, "leave out groups whose answers all have the same score, and ask other prompts in their place"
     )
     most_draws: int = setting(4, "draws of prompts that one rollout may take when groups are left out", ge=1)
     cache_tokens: int = setting(32768, "tokens that the sampler's cache may hold", unit="tokens", ge=1)
     max_rows: int = setting(128, "answers decoded at a time", ge=1)
+
+
+@settings
+class ReusedRollout(Rollout):
+    """How a rollout is sampled, and how many updates it is worth."""
+
+    batches: int = setting(1, "updates that one pass over a rollout makes", ge=1)
+    passes: int = setting(1, "times that a rollout is trained on", ge=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +122,8 @@ class Rollouts:
         judge: grades answers.
         valuation: the method.
         check: refuses trees that the objective cannot be computed on.
-        rollout: how.
+        rollout: how it is sampled.
+        batches, passes: updates that one pass over it makes, and times that it is trained on.
         batch_size: prompts in one update.
         seed: of the order of prompts and of the draws.
         seen: called with the number of each new rollout and its graded examples.
@@ -139,14 +146,16 @@ class Rollouts:
         valuation: Valuation,
         check: Callable[[Sequence[Tree]], None] = lambda trees: None,
         rollout: Rollout,
+        batches: int = 1,
+        passes: int = 1,
         batch_size: int,
         seed: int,
         seen: Callable[[int, Sequence[Example]], None] = lambda number, examples: None,
     ) -> None:
-        self.size = batch_size * rollout.batches
+        self.size = batch_size * batches
         if len(prompts) < self.size:
             raise DataError(
-                f"a rollout asks {self.size} prompts ({rollout.batches} x train.batch_size {batch_size}), and the data "
+                f"a rollout asks {self.size} prompts ({batches} x train.batch_size {batch_size}), and the data "
                 f"has {len(prompts)}; lower train.batch_size, or give more prompts"
             )
         self.prompts = prompts
@@ -156,6 +165,7 @@ class Rollouts:
         self.valuation = valuation
         self.check = check
         self.rollout = rollout
+        self.passes = passes
         self.batch_size = batch_size
         self.seed = seed
         self.seen = seen
@@ -212,7 +222,7 @@ class Rollouts:
         trees, figures = self.valuation.valued(cut)
         self.batches = [batch for batch in trees if batch]
         self.check([tree for batch in self.batches for tree in batch])
-        self.queue = [index for number in range(self.rollout.passes) for index in self._pass(number)]
+        self.queue = [index for number in range(self.passes) for index in self._pass(number)]
         self.facts = {**_figures(groups, sampled), **figures, "rollout": self.number, "groups_trained": len(kept)}
         self.seen(self.number, [group.example for group in groups])
         self.number += 1

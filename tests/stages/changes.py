@@ -23,7 +23,8 @@ def changed_values(
         cls: a settings class.
         base: plain data that makes a valid value, required settings included.
         also: a value to try first, by the last part of a setting's name, for settings with a form of their own.
-        beside: settings that one needs beside it, its own included, by its name; laid over `base` first.
+        beside: settings that one needs beside it, its own included, by the end of its name, and from the same place on;
+            laid over `base` first.
 
     Returns:
         What to lay over `base` with `burnish.config.merged`: the result is valid and differs in this setting.
@@ -33,10 +34,19 @@ def changed_values(
     """
     changes = {}
     for leaf in leaves(cls):
-        found = next(_valid_changes(cls, base, leaf, also or {}, (beside or {}).get(leaf.name, {})), None)
+        found = next(_valid_changes(cls, base, leaf, also or {}, _beside(leaf.name, beside or {})), None)
         assert found is not None, f"{cls.__name__}.{leaf.name}: no valid change found; allowed is {leaf.type}"
         changes[leaf.name + (f" ({leaf.shape})" if leaf.shape else "")] = found
     return changes
+
+
+def _beside(name: str, beside: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the setting of that name needs, laid out from the top."""
+    for end, needed in beside.items():
+        if f".{name}".endswith(f".{end}"):
+            prefix = name.removesuffix(end).rstrip(".")
+            return assigned(prefix, needed) if prefix else needed
+    return {}
 
 
 def _valid_changes(

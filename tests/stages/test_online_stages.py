@@ -98,8 +98,7 @@ def test_every_verb_trains(world: Path, tmp_path: Path, verb: str):
     assert rows[0]["reward_letters"] > 0
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize(("verb", "after"), [(verb, 2) for verb in VERBS] + [("ppo", 1)])
 def test_a_killed_run_ends_with_the_same_bytes(world: Path, tmp_path: Path, verb: str, after: int):
     whole = run(made(verb, world, adapter=ADAPTER), tmp_path / "whole")
     run_killed(made(verb, world, adapter=ADAPTER), tmp_path / "broken", after=after)
@@ -168,13 +167,13 @@ def test_what_is_trained_on_is_what_was_sampled_and_its_own_text_was_judged(worl
 @pytest.mark.parametrize("verb", ["reinforce", "grpo", "ppo"])
 def test_the_reward_rises(world: Path, tmp_path: Path, verb: str):
     changes = {
-        "steps": 30,
-        "rollout": {"num_samples": 8, "batches": 1, "passes": 1},
-        "train": {"batch_size": 6, "optimizer": {"learning_rate": 2e-2}},
+        "steps": 16,
+        "rollout": {"num_samples": 8} | ({"batches": 1, "passes": 1} if verb == "ppo" else {}),
+        "train": {"batch_size": 6, "checkpoint_every": 0, "optimizer": {"learning_rate": 3e-2}},
         "kl": {"weight": 0.0},
     }
     rows = lines(run(made(verb, world, **changes), tmp_path / "run"))
-    first, last = (sum(row["reward"] for row in part) / 5 for part in (rows[:5], rows[-5:]))
+    first, last = (sum(row["reward"] for row in part) / 3 for part in (rows[:3], rows[-3:]))
     assert last > first + 0.2
 
 
@@ -226,9 +225,9 @@ def test_the_kl_budget_ends_the_run_and_says_so(world: Path, tmp_path: Path):
 
 
 def test_a_price_on_the_kl_keeps_the_policy_closer(world: Path, tmp_path: Path):
-    rate = {"optimizer": {"learning_rate": 3e-3}}
+    train = {"checkpoint_every": 0, "optimizer": {"learning_rate": 3e-3}}
     kl = {
-        weight: lines(run(made("rloo", world, steps=30, train=rate, kl={"weight": weight}), tmp_path / str(weight)))
+        weight: lines(run(made("rloo", world, steps=20, train=train, kl={"weight": weight}), tmp_path / str(weight)))
         for weight in (0.0, 30.0)
     }
     assert kl[30.0][-1]["kl"] < 0.7 * kl[0.0][-1]["kl"]
@@ -297,9 +296,9 @@ def test_a_critic_may_start_from_a_reward_model_or_share_the_trunk(world: Path, 
         ("grpo", {"rollout": {"num_samples": 1}}, "num_samples"),
         ("grpo", {"rollout": {"decoding": {"temperature": 0.0}}}, "temperature"),
         ("grpo", {"looks": {"keep": "best"}}, "held_out"),
-        ("grpo", {"reference": "none", "kl": {"budget": 1.0}}, "reference"),
+        ("grpo", {"reference": None, "kl": {"budget": 1.0}}, "reference"),
         ("grpo", {"text": {"longer": "windows"}}, "text.longer"),
-        ("reinforce", {"rollout": {"passes": 2}}, "no ratio"),
+        ("reinforce", {"rollout": {"passes": 2}}, "passes"),
         ("online-dpo", {"rollout": {"num_samples": 1}}, "two answers"),
         ("ppo", {"critic": {"shared": True, "model": "other"}}, "shared"),
     ],

@@ -20,19 +20,36 @@ from tests.stages.counting import CountStage, JoinStage
 
 TRAINING = ("pretrain", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
 
-ONLINE = ("reinforce", "rloo", "grpo", "ppo", "online-dpo")
+WITHOUT_REFERENCE: dict[str, dict[str, Any]] = {
+    "reinforce": {},
+    "rloo": {},
+    "grpo": {"objective": {"kl_weight": 0.0}},
+    "ppo": {"kl": {"weight": 0.0}},
+    "online-dpo": {"objective": {"reference_free": True}},
+}
+"""What the verbs of online training need where there is no reference."""
 
 BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}} for verb in TRAINING},
-    **{verb: {"adapter": {}, "held_out": 4} for verb in ONLINE},
+    **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
+    **{verb: {"judge": {"url": "http://localhost:8000/v1", "model": "x"}} for verb in ("grade", "evaluate")},
 }
 """Settings that others need."""
 
 ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other"}
 """Values for settings that take a form of their own."""
 
-BESIDE = {"combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}}}
-"""What settings need beside them."""
+WORDING = {"question": "$rubric $prompt $answer $mark.", "reminder": "Again."}
+
+BESIDE = {
+    "combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}},
+    "length.limit": {"length": {"limit": 300}},
+    **{f"judge.wording{end}": {"judge": {"wording": WORDING}} for end in ("", ".system", ".question", ".reminder")},
+    "objective.constant_length": {"objective": {"average": "constant", "constant_length": 256}},
+    "kl.kind": {"kl": {"weight": 0.1}},  # 0 could not follow anything
+    "reward.models": {"reward": {"grader": "model", "models": ["x"]}},
+}
+"""What settings need beside them, by the ends of their names."""
 
 
 @cache
@@ -73,7 +90,8 @@ def test_every_setting_of_a_stage_is_read_in_the_package(verb: str):
 def test_every_setting_of_a_stage_can_be_changed(verb: str):
     cls = stage_class(verb)
     base = start_of(verb, cls)
-    for change in changed_values(cls, base, ALSO, BESIDE).values():
+    beside = BESIDE | ({"reference": WITHOUT_REFERENCE[verb]} if verb in WITHOUT_REFERENCE else {})
+    for change in changed_values(cls, base, ALSO, beside).values():
         assert load(cls, merged(base, change)) != load(cls, base)
 
 

@@ -46,21 +46,23 @@ def by_length(answers: Sequence[Answer]) -> list[Grade]:
 
 def made(
     *,
-    prompts: int = 6,
     judge: Any = by_length,
     valuation: Any = None,
-    seed: int = 0,
     batch_size: int = 2,
+    batches: int = 1,
+    passes: int = 1,
     **rollout: Any,
 ) -> Rollouts:
-    engine = ScriptedEngine({(1, 10 + place): WORDS for place in range(prompts)}, logp=-0.5)
+    engine = ScriptedEngine({(1, 10 + place): WORDS for place in range(6)}, logp=-0.5)
     return Rollouts(
-        [Prompt(example=Example(id=f"p{place}"), tokens=(1, 10 + place)) for place in range(prompts)],
+        [Prompt(example=Example(id=f"p{place}"), tokens=(1, 10 + place)) for place in range(6)],
         engine,
         answer=lambda sample: Completion(messages=(assistant("x"),), token_ids=sample.tokens),
         judge=judge,
         valuation=valuation or Plain(),
         rollout=Rollout(**{"num_samples": 2, "decoding": Decoding(max_tokens=4), **rollout}),
+        batches=batches,
+        passes=passes,
         batch_size=batch_size,
         seed=0,
     )

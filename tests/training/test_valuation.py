@@ -11,7 +11,7 @@ import pytest
 from burnish.batch import Branch, Tree
 from burnish.example import Example
 from burnish.protocols import Grade
-from burnish.sampling.kl_control import KLControl, KLController
+from burnish.sampling.kl_control import FixedKL, KLController
 from burnish.training.rollouts import Group
 from burnish.training.valuation import GAE, GroupBaseline, Measured, PairValuation, PolicyValuation
 
@@ -35,7 +35,7 @@ def column(trees: Sequence[Tree], name: str) -> list[list[list[float]]]:
 
 def valuation(how: Any, *, weight: float = 0.0, updates: int = 1, reference: Any = None, critic: Any = None) -> Any:
     measured = Measured(policy=constant(-1.0), reference=reference, critic=critic)
-    return PolicyValuation(measured, how, KLController(KLControl(weight=weight)), updates=updates)
+    return PolicyValuation(measured, how, KLController(FixedKL(weight=weight)), updates=updates)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,11 @@ def test_the_metrics_of_a_rollout():
     assert found == pytest.approx(wanted, rel=1e-5, abs=1e-7)
 
 
+def test_a_completion_teaches_nothing_if_every_advantage_of_it_is_0():
+    _, _, found = computed(Reinforce(), rollout("p", [[1.5, 0.0], [0.0], [0.0, 0.0]]), [[-1.0] * 2, [-1.0], [-1.0] * 2])
+    assert found["advantage_zero"] == pytest.approx(2 / 3)
+
+
 def test_what_is_absent_is_not_logged():
     _, _, found = computed(Reinforce(), rollout("p", [[1.0]]), [[-1.0]])
     assert set(found) == {"length", "advantage_mean", "advantage_spread", "advantage_zero", "kl_old_new"}

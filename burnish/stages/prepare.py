@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from burnish.batch import Tree
 from burnish.data.read import Reading, data_at, read
 from burnish.data.split import held_out_split
+from burnish.errors import DataError, shown
 from burnish.example import Example
 from burnish.models.load import load_tokenizer, stored_template_hash
 from burnish.text.rendering import TemplateSettings
@@ -101,5 +102,25 @@ def prepare(
 
 
 def _trees(examples: Sequence[Example], text: ChatText, truncation: Truncation) -> tuple[list[Tree], TruncationReport]:
+    for example in examples:
+        _check_tokens(example, text)
     trees = [tree for example in examples for tree in text.trees(example)]
     return truncated(trees, truncation, begin_token=text.begin_token)
+
+
+def _check_tokens(example: Example, text: ChatText) -> None:
+    """Refuse sampled answers of a model with another tokenizer: trained on as sampled, they would say something else.
+
+    Raises:
+        DataError: the token ids of a completion do not spell its message.
+    """
+    for completion in example.completions:
+        if completion.token_ids is None or len(completion.messages) != 1:
+            continue
+        spelled = text.answer(completion.token_ids).content
+        if spelled != completion.text:
+            raise DataError(
+                f"example '{example.id}': the token ids of an answer spell {shown(spelled)}, and its message is "
+                f"{shown(completion.text)}; they were sampled with another tokenizer, or one of the two was changed. "
+                "Remove token_ids and logps from the data to train on the text"
+            )

@@ -78,8 +78,5 @@ class ORPO(Objective):
 def log1mexp(value: Tensor) -> Tensor:
     """log(1 - exp(value)) for value < 0, to full precision; a value within rounding of 0 counts as -eps."""
     value = value.clamp(max=-torch.finfo(value.dtype).eps)
-    near = value > -math.log(2)
-    # Each side of `where` gets an argument that is safe for it: a NaN in the unused side would spoil the gradient.
-    close = torch.log(-torch.expm1(torch.where(near, value, -1.0)))
-    far = torch.log1p(-torch.exp(torch.where(near, -1.0, value)))
-    return torch.where(near, close, far)
+    # Below 0 both sides are finite and so are their gradients, so the unused one cannot spoil `where`.
+    return torch.where(value > -math.log(2), torch.log(-torch.expm1(value)), torch.log1p(-torch.exp(value)))

@@ -68,6 +68,7 @@ def test_the_worked_number():
     assert metrics["pool"] == 2
     assert metrics["reward_chosen"] == pytest.approx(1.5)
     assert metrics["gain_rejected"] == pytest.approx(0.0)
+    assert metrics["kl_proxy"] == pytest.approx((3 + 0) / 2), "of the scored answers, not of the mismatched"
     assert metrics["margin"] == pytest.approx((1.0 + 0.5) / 2)
     assert metrics["accuracy"] == 1.0
     assert gradient[2:] == [0.0, 0.0], "a mismatched answer is never scored"
@@ -204,6 +205,12 @@ def test_the_draw_is_a_function_of_the_seed():
     first, again, other = (with_mismatched(rows, pool=4, batch_size=2, seed=seed) for seed in (3, 3, 4))
     assert first == again
     assert first != other
+
+
+def test_every_place_draws_for_itself():
+    """With one draw for all, the pool of a batch would be one answer behind many prompts."""
+    trees = with_mismatched(labelled(40), pool=8, batch_size=8, seed=0)
+    assert len({tuple(tree.branches[1].tokens) for tree in trees}) > 15
 
 
 def test_pairs_become_a_desirable_and_an_undesirable_answer():

@@ -43,6 +43,7 @@ def test_where_the_answer_stands(rule, text, answer):
         ("tag", "<answer></answer>", "nothing in it"),
         ("tag", "<answer>99</answer> done", "text behind </answer>"),
         ("tag", "<answer>98</answer><answer>99</answer>", "2 <answer> and 2 </answer>"),
+        ("tag", "<answer><answer>99</answer>", "2 <answer> and 1 </answer>"),
         ("tag", "<answer>it is 99</answer>", "not a number alone"),
         ("last_line", "I add.\n99", None),
         ("last_line", "I add. It is 99", "not a number alone"),

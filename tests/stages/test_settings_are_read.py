@@ -29,22 +29,26 @@ WITHOUT_REFERENCE: dict[str, dict[str, Any]] = {
 }
 """What the verbs of online training need where there is no reference."""
 
+JUDGE = {
+    "url": "http://localhost:8000/v1",
+    "model": "x",
+    "wording": {"question": "$rubric $prompt $answer $mark.", "reminder": "Again."},
+}
+
 BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}} for verb in TRAINING},
     **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
-    **{verb: {"judge": {"url": "http://localhost:8000/v1", "model": "x"}} for verb in ("grade", "evaluate")},
+    **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
 }
 """Settings that others need."""
 
 ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other"}
 """Values for settings that take a form of their own."""
 
-WORDING = {"question": "$rubric $prompt $answer $mark.", "reminder": "Again."}
-
 BESIDE = {
     "combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}},
     "length.limit": {"length": {"limit": 300}},
-    **{f"judge.wording{end}": {"judge": {"wording": WORDING}} for end in ("", ".system", ".question", ".reminder")},
+    "judge.baseline": {"judge": {"wording": None}},  # that of the base asks for points
     "objective.constant_length": {"objective": {"average": "constant", "constant_length": 256}},
     "kl.kind": {"kl": {"weight": 0.1}},  # 0 could not follow anything
     "reward.models": {"reward": {"grader": "model", "models": ["x"]}},

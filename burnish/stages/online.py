@@ -121,7 +121,7 @@ class OnlineStage(PolicyStage):
         for reward in (self.reward, self.looks.reward):
             if reward is not None:
                 reward.check(asked.prompts[0].example)
-        answers = self._per_rollout() * self.rollout.num_samples
+        answers = self.per_rollout() * self.rollout.num_samples
         lines = [f"{name}: {value}" for name, value in asked.facts.items()]
         steps, each = self.num_steps(asked), self.updates_each()
         lines.append(f"{steps} updates; a rollout has {answers} answers and is worth {each} of them")
@@ -175,7 +175,7 @@ class OnlineStage(PolicyStage):
     def num_steps(self, prepared: Prepared) -> int:
         """Updates of the whole run: as given, or every prompt `train.epochs` times."""
         assert isinstance(prepared, Asked)
-        rollouts = max(1, round((self.train.epochs or 1.0) * len(prepared.prompts) / self._per_rollout()))
+        rollouts = max(1, round((self.train.epochs or 1.0) * len(prepared.prompts) / self.per_rollout()))
         return self.steps or rollouts * self.updates_each()
 
     def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
@@ -263,7 +263,7 @@ class OnlineStage(PolicyStage):
         """Updates that a rollout is worth."""
         return self.batches() * self.passes()
 
-    def _per_rollout(self) -> int:
+    def per_rollout(self) -> int:
         """Prompts that a rollout asks."""
         return self.train.batch_size * self.batches()
 

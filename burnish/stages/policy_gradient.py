@@ -19,7 +19,7 @@ from burnish.objectives.grpo import GRPO
 from burnish.objectives.objective import Objective
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reinforce import Reinforce
-from burnish.sampling.kl_control import FixedKL, KLControl, KLController
+from burnish.sampling.kl_control import AdaptiveKL, FixedKL, KLControl, KLController
 from burnish.stages.online import OnlineStage
 from burnish.stages.start import Module, Start
 from burnish.training.optimizer import AdamW
@@ -44,6 +44,12 @@ class PolicyGradientStage(OnlineStage):
         wanted += ["objective.kl_weight"] if "reference_logp" in self.goal().needs else []
         if self.reference is None and wanted:
             raise ValueError(f"reference is none, and {wanted[0]} measures from it; set reference to start")
+        answers = self.per_rollout() * self.rollout.num_samples
+        if isinstance(self.kl, AdaptiveKL) and self.kl.horizon < answers:
+            raise ValueError(
+                f"a rollout has {answers} answers, and kl.horizon is {self.kl.horizon}, so one rollout would throw the "
+                f"weight about; set kl.horizon to {answers} or more, 10000 is usual"
+            )
 
     def advantages_by(self) -> Advantages:
         """How advantages are made."""

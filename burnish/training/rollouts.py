@@ -97,7 +97,7 @@ class Valuation(Protocol):
         """The trees that each batch trains on, and figures of the rollout; a batch may come out empty."""
 
     def spent(self) -> str:
-        """Why the run must end before another rollout, "" if it may go on."""
+        """Why the rollout just valued must not be trained on, and the run ends; "" if it may go on."""
 
     def state(self) -> dict[str, Any]:
         """What it has to remember, as JSON."""
@@ -181,10 +181,10 @@ class Rollouts:
     def next(self, feedback: Feedback) -> Sequence[Tree] | None:
         """The next batch: of the rollout at hand, or of a new one; None when the method may not go on."""
         while not self.queue:
-            if reason := self.valuation.spent():
-                self.ended = reason
-                return None
             self._collect()
+            if reason := self.valuation.spent():
+                self.ended, self.queue = reason, []
+                return None
         self.updates += 1
         return self.batches[self.queue.pop(0)]
 

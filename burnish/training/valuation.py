@@ -102,7 +102,7 @@ class PolicyValuation:
         return cut, {**figures, **more}
 
     def spent(self) -> str:
-        """Says so when the last rollout was further from the reference than the budget allows."""
+        """Says so when the rollout is further from the reference than the budget allows."""
         return self.kl.spent()
 
     def state(self) -> dict[str, Any]:

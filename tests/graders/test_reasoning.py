@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from burnish.graders.verdicts import graded_all, verdict
 from burnish.graders.verifiers import executing, library_version, task_named, verifier
 from burnish.protocols import Grade
 from burnish.synth.reasoning_tasks import reasoning_tasks
+
+pytestmark = pytest.mark.skipif(
+    find_spec("reasoning_gym") is None, reason="the extra 'evals' is not installed; it needs a C compiler"
+)
 
 SUM = Example(
     id="sum",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from burnish.stages.pairs import PairsStage
 from burnish.stages.run import run_stage, stage_identity
 from burnish.stages.tasks import TasksStage
 from tests.stages.tiny_chat import write_model
+
+pytestmark = pytest.mark.skipif(
+    find_spec("reasoning_gym") is None, reason="the extra 'evals' is not installed; it needs a C compiler"
+)
 
 SMALL = {"max_terms": 2, "max_digits": 1}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -14,6 +15,10 @@ from burnish.example import Example, example_dict, example_from
 from burnish.graders.extraction import Rule
 from burnish.synth import reasoning_tasks as module
 from burnish.synth.reasoning_tasks import INSTRUCTIONS, reasoning_tasks, split_of
+
+pytestmark = pytest.mark.skipif(
+    find_spec("reasoning_gym") is None, reason="the extra 'evals' is not installed; it needs a C compiler"
+)
 
 SMALL = {"max_terms": 2, "max_digits": 1}
 """Sums and differences of two digits: 200 questions in all, so that draws repeat themselves."""

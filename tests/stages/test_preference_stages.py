@@ -13,11 +13,13 @@ import pytest
 from burnish.config import load, merged, sources
 from burnish.errors import ConfigError, DataError, ModelError
 from burnish.example import Completion, Example, assistant, user, write_jsonl
+from burnish.models.adapters import Lora
 from burnish.stages import reference
-from burnish.stages.preference import KTOStage
+from burnish.stages.preference import DPOStage, KTOStage
 from burnish.stages.registry import stage_class
 from burnish.stages.run import stage_identity
-from burnish.stages.stage import Stage
+from burnish.stages.stage import Stage, Work
+from burnish.stages.start import started
 from tests.stages.changes import changed_values
 from tests.stages.runs import FAST, digest, lines, run, run_killed
 from tests.stages.tiny_chat import GEMS, TEMPLATE, write_labelled, write_model, write_pairs, write_rankings
@@ -112,6 +114,25 @@ def test_another_model_as_the_reference(world, tmp_path: Path):
     record = json.loads((other / "run.json").read_text())
     assert record["reference"]["model"] == world["other"]
     assert record["inputs"]["reference"]["path"] == world["other"]
+
+
+def test_the_reference_of_an_adapter_is_the_model_with_the_adapter_off(world, tmp_path: Path):
+    """A fresh adapter changes nothing, so only one that has learned shows it."""
+    stage = load(DPOStage, {"model": world["model"], "data": world["pairs"], "train": FAST})
+    trees = stage.prepared(lambda line: None).trees
+    start = started(world["model"], stage.module, adapter=Lora(rank=2), seed=0)
+
+    def logps(name: str) -> object:
+        work = Work(out=tmp_path / name / "run", say=lambda line: None, record=lambda facts: None)
+        return reference.reference_logps(trees, start, None, stage.train, template_hash="", work=work)
+
+    before = logps("before")
+    for name, weight in start.module.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(0.5)
+    assert logps("after") == before
+    cost = {"budget": 4096, "cost": start.cost, "device": next(start.module.parameters()).device}
+    assert reference.completion_logps(start.module, trees, **cost) != before
 
 
 def test_start_is_no_input_and_another_model_is_one(world):

@@ -165,7 +165,9 @@ def demonstration(id: str, text: str, prompt: str = "") -> Example:
 
 
 def test_demonstrations_stand_against_own_answers_and_the_rest_is_counted(tmp_path: Path):
-    own = [samples("a", None), samples("same", None), samples("new", None), Example(id="x", prompt=(user("X"),))]
+    cut = samples("a", None)
+    cut = replace(cut, completions=(replace(cut.completions[0], finish="length"),))
+    own = [cut, samples("same", None), samples("new", None), Example(id="x", prompt=(user("X"),))]
     shown = [demonstration("a", "one two three"), demonstration("same", "same 0"), demonstration("unused", "x")]
     data, demonstrations = written(tmp_path / "own.jsonl", *own), written(tmp_path / "d.jsonl", *shown)
     stage = SpinPairsStage(data=data, demonstrations=demonstrations)
@@ -174,7 +176,7 @@ def test_demonstrations_stand_against_own_answers_and_the_rest_is_counted(tmp_pa
         ("a", [("one two three", 0), ("a 0", 1)])
     ]
     counts = {"pairs": 1, "paired": 1, "same": 1, "no_demonstration": 1, "unanswered": 1}
-    assert scores == {**counts, "words": {"chosen": 3.0, "rejected": 2.0}, "cut": 0}
+    assert scores == {**counts, "words": {"chosen": 3.0, "rejected": 2.0}, "cut": 1}
     assert stage.plan().facts == counts
     assert said == [
         "1 pairs of 1 prompts; skipped: 1 answered as demonstrated, 1 without a demonstration, 1 unanswered"

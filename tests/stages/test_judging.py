@@ -227,7 +227,8 @@ def test_the_recipe_that_compares_takes_a_judge_for_all_measurements_by_two_line
     changed = tmp_path / "judged.yaml"
     changed.write_text(uncommented(path.read_text(encoding="utf-8").splitlines()), encoding="utf-8")
     assert sum("judge" in str(stage.get("grader")) for stage in load_yaml(path)["stages"].values()) == 0
-    measured = [step.stage for step in read_recipe(changed).steps if isinstance(step.stage, EvaluateStage)]
+    start = {"stages": {"start": {"model": str(write_model(tmp_path / "model"))}}}
+    measured = [step.stage for step in read_recipe(changed, [start]).steps if isinstance(step.stage, EvaluateStage)]
     assert len(measured) == 15
     for stage in measured:
         assert stage.grader == "judge"

@@ -225,12 +225,12 @@ def test_the_kl_budget_ends_the_run_and_says_so(world: Path, tmp_path: Path):
 
 
 def test_a_price_on_the_kl_keeps_the_policy_closer(world: Path, tmp_path: Path):
-    train = {"checkpoint_every": 0, "optimizer": {"learning_rate": 3e-3}}
-    kl = {
-        weight: lines(run(made("rloo", world, steps=20, train=train, kl={"weight": weight}), tmp_path / str(weight)))
-        for weight in (0.0, 30.0)
-    }
-    assert kl[30.0][-1]["kl"] < 0.7 * kl[0.0][-1]["kl"]
+    train = {"batch_size": 6, "checkpoint_every": 0, "optimizer": {"learning_rate": 1e-3}}
+    kl = {}
+    for weight in (0.0, 30.0):
+        stage = made("rloo", world, steps=14, train=train, kl={"weight": weight})
+        kl[weight] = sum(row["kl"] for row in lines(run(stage, tmp_path / str(weight)))[-5:]) / 5
+    assert kl[30.0] < kl[0.0] / 2
 
 
 def test_the_adaptive_weight_follows_the_kl(world: Path, tmp_path: Path):

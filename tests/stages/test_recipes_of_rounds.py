@@ -55,7 +55,8 @@ def finished(name: str, tiny: Path) -> tuple[Recipe, dict[str, Path]]:
     """The quick form, run on the tiny model with answers of few tokens; the folders of its stages by name."""
     short, pleased = {"sampling": {"decoding": {"max_tokens": 6}}}, {"grader": f"{HELP}:even"}
     by_verb = {"sample": short, "grade": pleased, "evaluate": {**short, **pleased}}
-    steps = read_recipe(RECIPES / f"{name}.yaml", quick=True).steps
+    start = {"stages": {"start": {"model": str(tiny)}}}  # the demo's model need not be installed
+    steps = read_recipe(RECIPES / f"{name}.yaml", [start], quick=True).steps
     changes: dict[str, Any] = {step.name: by_verb[step.stage.verb] for step in steps if step.stage.verb in by_verb}
     changes |= {"start": {"model": str(tiny)}, "own_answers": {"use": f"{HELP}:WrittenAnswers"}}
     recipe = read_recipe(RECIPES / f"{name}.yaml", [{"stages": changes}], quick=True)

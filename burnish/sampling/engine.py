@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.errors import ModelError
+from burnish.models.adapters import folded
 from burnish.models.language import LanguageModel, head_of
 from burnish.numerics import generator_from
 from burnish.protocols import Decoding, Request, Sample
@@ -34,7 +35,7 @@ ItemT = TypeVar("ItemT")
 class InProcessEngine:
     """Samples from a language model that trains or was loaded in this process.
 
-    The weights are those that the model has at each call, adapters included.
+    The weights are those that the model has at each call, adapters folded in.
 
     Args:
         part: the model, in the tree layout.
@@ -79,7 +80,7 @@ class InProcessEngine:
         require_room(requests, decoding, limit=limit, what="the context and the cache hold")
         if not any(request.num_samples for request in requests):
             return [[] for _ in requests]
-        with _evaluating(self.part):
+        with _evaluating(self.part), folded(self.part.model):
             return _Run(self, requests, decoding, seed).finish()
 
 

@@ -8,7 +8,7 @@ from peft import LoraModel, PeftModel
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import MERGE_TOLERANCE, Lora, adapter_off, add_lora, merged, sample_logps
+from burnish.models.adapters import MERGE_TOLERANCE, Lora, adapter_off, add_lora, folded, merged, sample_logps
 from burnish.models.language import LanguageModel
 from tests.models.tiny import tiny_model
 
@@ -207,3 +207,34 @@ def test_sample_logps_look_without_touching():
     with torch.no_grad():
         model.transformer.h[1].mlp.c_fc.weight += 0.1
     assert not torch.equal(sample_logps(model), expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_oss"])
+def test_a_folded_adapter_computes_the_same_and_every_weight_comes_back(name, method):
+    model = trained(add_lora(tiny_model(name), Lora(method=method, rank=4), seed=0)).eval()
+    before, apart = weights_of(model), logps(model).detach()
+    seen = []
+    hooks = [m.register_forward_hook(lambda *_: seen.append(1)) for n, m in model.named_modules() if "lora_A." in n]
+    with folded(model), torch.no_grad():
+        together = logps(model)
+    for hook in hooks:
+        hook.remove()
+    assert not seen, "the adapter's own products were still computed"
+    assert (together - apart).abs().max() <= MERGE_TOLERANCE
+    after = weights_of(model)
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert torch.equal(logps(model), apart), "the adapter is not back"
+
+
+def test_folding_leaves_an_adapter_off_that_is_off_and_comes_back_after_an_error():
+    model = trained(add_lora(tiny_model("llama"), Lora(rank=4), seed=0)).eval()
+    adapted = logps(model).detach()
+    with adapter_off(model):
+        off = logps(model).detach()
+        with folded(model):
+            assert torch.equal(logps(model), off)
+    with pytest.raises(RuntimeError, match="in the middle"), folded(model):
+        raise RuntimeError("in the middle")
+    assert torch.equal(logps(model), adapted)
+    assert not torch.equal(adapted, off)

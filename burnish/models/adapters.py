@@ -94,7 +94,7 @@ def adapter_off(model: PeftModel | PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def folded(model: nn.Module) -> Iterator[None]:
-    """Run with the adapters folded into the weights, which saves their own products: for sampling, where they cost most.
+    """Run with the adapters folded into the weights: for sampling, where their own products cost most.
 
     Afterwards every weight is bit for bit what it was. Meanwhile a second copy of the adapted weights is held. In bf16
     the folded weights are rounded once more, so log-probs differ from the adapter's by what bf16 weights differ anyway.

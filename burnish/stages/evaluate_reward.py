@@ -2,9 +2,11 @@
 
     burnish evaluate-reward --model runs/reward --data held_out.jsonl --out runs/reward_scores
 
-The data is pairs or rankings; a ranking counts as all its pairs. Writes the examples with the score of every
-completion, and `scores.json` with the figures of `burnish.evals.reward`; `burnish report` draws them. A folder that
-holds an ensemble stands for all its members. Each member reads the answers with its own tokenizer and template.
+The data is pairs or rankings; a ranking counts as all its pairs. So do graded samples (`burnish grade`): their scores
+rank them, and the figures say how well the reward model orders them as that grader does. Writes the examples with the
+score of every completion, and `scores.json` with the figures of `burnish.evals.reward`; `burnish report` draws them. A
+folder that holds an ensemble stands for all its members. Each member reads the answers with its own tokenizer and
+template.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from burnish.numerics import Precision, cast_weights, compute_dtype, default_dev
 from burnish.stages.artefact import write_examples, write_scores
 from burnish.stages.prepare import Prepared, prepare
 from burnish.stages.stage import Plan, Stage, Work
+from burnish.synth.preferences import scores_of
 from burnish.text.rendering import TemplateSettings
 from burnish.text.truncate import Truncation
 from burnish.training.columns import completion_scores
@@ -53,7 +56,7 @@ class EvaluateRewardStage(Stage):
     verb: ClassVar[str] = "evaluate-reward"
 
     model: Models = setting(..., "reward model to measure; several are an ensemble", source=True)
-    data: str = setting(..., "held-out pairs or rankings", source=True)
+    data: str = setting(..., "held-out pairs, rankings or graded samples", source=True)
     combination: Combination = setting(Combination(), "how the scores of an ensemble become one")
     centre: bool = setting(False, "take its mean over this data off each member's scores before they are combined")
     token_budget: int = setting(8192, "tokens computed together", unit="tokens", ge=1)
@@ -96,15 +99,18 @@ class EvaluateRewardStage(Stage):
 
     def _examples(self) -> Sequence[Example]:
         examples = read(data_at(self.data, self.reading)).examples
-        for example in examples:
-            if len({completion.rank for completion in example.completions} - {None}) < 2:
-                raise DataError(
-                    f"{self.data}: example '{example.id}' has no two completions of different rank; "
-                    "expected preference pairs or rankings"
-                )
-            if any(completion.rank is None for completion in example.completions):
-                raise DataError(f"{self.data}: example '{example.id}' has a completion without a rank")
-        return examples
+        return [_ranked(example) if _is_graded(example) else self._checked(example) for example in examples]
+
+    def _checked(self, example: Example) -> Example:
+        ranks = [completion.rank for completion in example.completions]
+        if len({*ranks} - {None}) < 2:
+            raise DataError(
+                f"{self.data}: example '{example.id}' has no two completions of different rank; "
+                "expected preference pairs, rankings, or graded samples"
+            )
+        if None in ranks:
+            raise DataError(f"{self.data}: example '{example.id}' has a completion without a rank")
+        return example
 
     def _prepared(self, member: str, say: Any) -> Prepared:
         return prepare(
@@ -146,6 +152,21 @@ class EvaluateRewardStage(Stage):
             for member, column in zip(members, columns, strict=True)
         ]
         return {**figures, "combination": dataclasses.asdict(self.combination), "members": alone}
+
+
+def _is_graded(example: Example) -> bool:
+    """Whether its completions have scores and no ranks."""
+    return bool(example.completions) and all(one.rank is None and one.score is not None for one in example.completions)
+
+
+def _ranked(example: Example) -> Example:
+    """The example with its graded completions ranked by their scores, 0 the best; equal scores have equal ranks."""
+    scores = scores_of(example)
+    place = {score: number for number, score in enumerate(sorted(set(scores), reverse=True))}
+    ranked = [
+        dataclasses.replace(one, rank=place[score]) for one, score in zip(example.completions, scores, strict=True)
+    ]
+    return dataclasses.replace(example, completions=tuple(ranked))
 
 
 def members_of(models: Sequence[str]) -> tuple[str, ...]:

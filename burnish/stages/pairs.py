@@ -1,4 +1,7 @@
-"""`burnish pairs`: make preference pairs of graded samples, the highest score against the lowest."""
+"""`burnish pairs`: make preference pairs of graded samples, the highest score against the lowest.
+
+With `flip` a share of the pairs is turned round, as annotators who err would have it, for studies of noisy labels.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from burnish.graders.words import words
 from burnish.stages.artefact import answered_in, write_examples, write_scores
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.synth.draft import Draft
-from burnish.synth.preferences import Pairing, paired, scores_of
+from burnish.synth.preferences import FLIPPED, Pairing, flipped, paired, scores_of
 from burnish.synth.repair import with_repaired
 
 _PASSING = 1.0
@@ -33,7 +36,8 @@ class PairsStage(Stage):
     fallback: Literal["none", "repair"] = setting(
         "none", "where no sample of a prompt passes: skip it, or repair one by code (format constraints only)"
     )
-    seed: int = setting(0, "decides between pairs that are equally good", ge=0)
+    flip: float = setting(0.0, "share of the pairs that are turned round, as if annotators had erred", ge=0, le=0.5)
+    seed: int = setting(0, "decides between pairs that are equally good, and which are turned round", ge=0)
 
     def plan(self) -> Plan:
         """Read the data and count the pairs."""
@@ -69,6 +73,9 @@ class PairsStage(Stage):
         counts = {"pairs": len(pairs), **{name: outcomes[name] for name in names}}
         if not pairs:
             raise DataError(f"{self.data}: {len(examples)} prompts give no pair: {_line(counts)}")
+        if self.flip:
+            pairs = flipped(pairs, self.flip, seed=self.seed)
+            counts[FLIPPED] = sum(FLIPPED in pair.columns for pair in pairs)
         return pairs, counts
 
     def _of(self, example: Example, pairing: Pairing) -> tuple[list[Example], str]:
@@ -93,7 +100,8 @@ def _lengths(pairs: Sequence[Example]) -> dict[str, Any]:
 
 def _line(outcomes: dict[str, int]) -> str:
     skipped = ", ".join(f"{outcomes[name]} {name}" for name in ("tied", "cut", "single", "unanswered"))
+    turned = f", {outcomes[FLIPPED]} of them turned round" if FLIPPED in outcomes else ""
     return (
         f"{outcomes['pairs']} pairs of {outcomes['paired'] + outcomes['repaired']} prompts "
-        f"({outcomes['repaired']} with a repaired answer); skipped: {skipped}"
+        f"({outcomes['repaired']} with a repaired answer){turned}; skipped: {skipped}"
     )

@@ -3,6 +3,8 @@
 Pairs are the highest score against the lowest. Among pairs with the same gap the answers of most similar length come
 first, because a difference in length that goes with the score is easily learned in place of what the score is about.
 An answer stands in at most one pair. Ties give no pair: equal scores say nothing, and neither do equal answers.
+
+Labels of people err. `flipped` turns a share of pairs round, to see what a method makes of such labels.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ from burnish.graders.words import words
 from burnish.numerics import seed_from
 
 NoPair = Literal["single", "tied", "cut"]
+
+FLIPPED = "flipped"
+"""Column of a pair that was turned round: the worse answer stands there as the chosen one."""
+
+_SEEDS = 2**63
+"""How many seeds there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +129,22 @@ def scores_of(example: Example) -> list[float]:
 def paired(example: Example, chosen: Completion, rejected: Completion) -> Example:
     """`example` with these two completions, ranked."""
     return replace(example, completions=(replace(chosen, rank=0), replace(rejected, rank=1)))
+
+
+def flipped(pairs: Sequence[Example], share: float, *, seed: int) -> list[Example]:
+    """`pairs` with some of them turned round, marked in the column "flipped"; scores stay with their answers.
+
+    Each pair is decided by itself, from the seed and its id, so more data flips no other pairs.
+
+    Args:
+        pairs: chosen and rejected.
+        share: probability that a pair is turned round.
+        seed: another one turns others round.
+    """
+    return [_turned(pair) if seed_from("flip", seed, pair.id) < share * _SEEDS else pair for pair in pairs]
+
+
+def _turned(pair: Example) -> Example:
+    chosen, rejected = pair.completions
+    turned = paired(pair, rejected, chosen)
+    return replace(turned, columns={**pair.columns, FLIPPED: True})

@@ -260,7 +260,14 @@ def test_fallback_repairs_where_no_sample_passes(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"pairs_per_prompt": 3}, {"balance_length": False}, {"allow_cut": True}, {"fallback": "repair"}, {"seed": 5}],
+    [
+        {"pairs_per_prompt": 3},
+        {"balance_length": False},
+        {"allow_cut": True},
+        {"fallback": "repair"},
+        {"flip": 0.5},
+        {"seed": 5},
+    ],
 )
 def test_each_setting_of_pairs_changes_the_pairs(change, tmp_path):
     extra = " they never tire of it." * 3
@@ -277,6 +284,20 @@ def test_each_setting_of_pairs_changes_the_pairs(change, tmp_path):
     changed, _, _ = _run(PairsStage(data=data, **change), tmp_path / "c")
     assert base == again
     assert base != changed
+
+
+def test_pairs_can_be_turned_round_and_are_counted_and_read_back(tmp_path):
+    data = _graded(tmp_path / "g", _lower_case_prompts(40, TEXT, TEXT.lower()))
+    plain, _, _ = _run(PairsStage(data=data), tmp_path / "plain")
+    pairs, scores, said = _run(PairsStage(data=data, flip=0.25), tmp_path / "out")
+    turned = [pair for pair in pairs if "flipped" in pair.columns]
+    assert 0 < len(turned) == scores["flipped"] < 20
+    assert said[0].startswith(f"40 pairs of 40 prompts (0 with a repaired answer), {len(turned)} of them turned round;")
+    assert all([c.score for c in pair.completions] == [0.0, 1.0] for pair in turned)
+    assert [pair.id for pair in pairs] == [pair.id for pair in plain]
+    assert sum(one != other for one, other in zip(pairs, plain, strict=True)) == len(turned)
+    with pytest.raises(ConfigError, match="flip"):
+        load(PairsStage, {"data": data, "flip": 0.6})
 
 
 def test_pairs_refuse_ungraded_samples_and_data_without_a_pair(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from burnish.config import dump, load
+from burnish.data.read import DataSettings, read
 from burnish.errors import ConfigError, DataError, ModelError, TemplateError
-from burnish.example import read_jsonl
+from burnish.example import read_jsonl, write_jsonl
 from burnish.models.classifier import save_reward_model
 from burnish.models.score import score_model
 from burnish.stages.evaluate_reward import EvaluateRewardStage, members_of
@@ -32,6 +34,13 @@ def write_reward_model(folder: Path, base: Path, *, seed: int = 0, heads: int = 
     return folder
 
 
+def converted(path: Path) -> Path:
+    """The same data in the library's own format."""
+    target = path.with_name("ours.jsonl")
+    write_jsonl(target, read(DataSettings(path=str(path))).examples)
+    return target
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
@@ -42,6 +51,7 @@ def world(tmp_path_factory):
         "two": write_reward_model(root / "two", base, seed=2),
         "heads": write_reward_model(root / "heads" / "model", base, seed=3, heads=3).parent,
         "pairs": write_pairs(root / "pairs.jsonl"),
+        "pairs_of_ours": converted(root / "pairs.jsonl"),
         "chats": write_chats(root / "chats.jsonl"),
     }
 
@@ -145,6 +155,24 @@ def test_a_ranking_counts_as_all_its_pairs(world, tmp_path):
     (tmp_path / "ranked.jsonl").write_text(json.dumps(row) + "\n")
     found = evaluated(tmp_path / "out", model=str(world["one"]), data=str(tmp_path / "ranked.jsonl"))
     assert (found["pairs"], found["prompts"]) == (3, 1)
+
+
+def test_graded_samples_are_ranked_by_their_scores(world, tmp_path):
+    pairs = list(read_jsonl(world["pairs_of_ours"]))
+    graded = [
+        replace(pair, completions=tuple(replace(c, rank=None, score=-2.5 * c.rank) for c in pair.completions))
+        for pair in pairs
+    ]
+    equal = replace(graded[0], id="equal", completions=tuple(replace(c, score=1.0) for c in graded[0].completions))
+    write_jsonl(tmp_path / "graded.jsonl", [*graded, equal])
+    found = evaluated(tmp_path / "out", model=str(world["one"]), data=str(tmp_path / "graded.jsonl"))
+    ranked = evaluated(tmp_path / "ranked", model=str(world["one"]), data=str(world["pairs_of_ours"]))
+    assert found["accuracy"] == ranked["accuracy"]
+    assert found["pairs"] == 12  # equal scores make no pair
+    assert len(scores_in(tmp_path / "out")) == 13
+    write_jsonl(tmp_path / "equal.jsonl", [equal])
+    with pytest.raises(DataError, match="found no pair in 1 examples"):
+        evaluated(tmp_path / "none", model=str(world["one"]), data=str(tmp_path / "equal.jsonl"))
 
 
 def test_examples_that_truncation_drops_are_counted_and_left_out(world, tmp_path):

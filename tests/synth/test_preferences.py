@@ -1,12 +1,14 @@
 """Preference pairs: highest against lowest, ties skipped, lengths balanced, cut answers kept from winning."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import DataError
 from burnish.example import Completion, Example, assistant
-from burnish.synth.preferences import Pairing, paired
+from burnish.synth.preferences import FLIPPED, Pairing, flipped, paired
 
 
 def _example(*completions, id="p"):
@@ -114,3 +116,34 @@ def test_the_answer_against_a_given_one_is_the_worst_of_similar_length():
     rejected = Pairing().rejected_for(example, chosen)
     assert len(rejected.text.split()) == 12
     assert [c.rank for c in paired(example, chosen, rejected).completions] == [0, 1]
+
+
+def _pairs(count):
+    example = _example(_completion(1.0, "good"), _completion(0.0, "bad"))
+    return [Pairing().pairs(replace(example, id=f"p{i}"))[0] for i in range(count)]
+
+
+def test_a_share_of_pairs_is_turned_round_and_marked_while_scores_stay_with_their_answers():
+    pairs = _pairs(2000)
+    turned = flipped(pairs, 0.25, seed=1)
+    marked = [pair for pair in turned if FLIPPED in pair.columns]
+    assert len(marked) == pytest.approx(500, abs=4 * (2000 * 0.25 * 0.75) ** 0.5)
+    for pair in marked:
+        assert [(c.text, c.rank, c.score) for c in pair.completions] == [("bad", 0, 0.0), ("good", 1, 1.0)]
+        assert pair.columns == {FLIPPED: True}
+    left = [pair for pair in turned if FLIPPED not in pair.columns]
+    assert left == [pair for pair, other in zip(pairs, turned, strict=True) if pair == other]
+    assert flipped(pairs, 0.0, seed=1) == pairs
+
+
+def test_which_pairs_are_turned_depends_on_the_seed_and_on_each_pair_alone():
+    pairs = _pairs(400)
+
+    def ids(some, seed):
+        return {pair.id for pair in flipped(some, 0.25, seed=seed) if FLIPPED in pair.columns}
+
+    one, other = ids(pairs, 1), ids(pairs, 2)
+    assert ids(pairs[::-1], 1) == one
+    assert ids(pairs[:100], 1) == {name for name in one if int(name[1:]) < 100}
+    shared = len(one & other)  # two annotators err apart: a sixteenth of the pairs in common
+    assert shared == pytest.approx(25, abs=4 * 25**0.5)

@@ -26,6 +26,7 @@ class TasksStage(Stage):
     split: Split = setting("train", "training questions, or test questions, which are never training ones")
     answer_in: Rule = setting("tag", "where the prompt asks for the answer, and the graders look for it")
     instruction: str | None = setting(None, "asks for that in other words; empty leaves the bare question")
+    demonstrate: bool = setting(False, "answer each prompt rightly, in the form asked for: data for SFT")
     seed: int = setting(0, "another seed gives other questions", ge=0)
 
     def plan(self) -> Plan:
@@ -58,4 +59,5 @@ class TasksStage(Stage):
             seed=self.seed,
             answer_in=self.answer_in,
             instruction=self.instruction,
+            demonstrate=self.demonstrate,
         )

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from burnish.errors import ConfigError, DataError, shown
-from burnish.example import Example, user
+from burnish.example import Completion, Example, assistant, user
 from burnish.graders.extraction import CLOSE, OPEN, Rule
 from burnish.graders.verifiers import Task, task_named
 from burnish.numerics import seed_from
@@ -47,6 +47,7 @@ def reasoning_tasks(
     seed: int,
     answer_in: Rule,
     instruction: str | None = None,
+    demonstrate: bool = False,
 ) -> list[Example]:
     """Draw `count` different questions of a task.
 
@@ -58,9 +59,10 @@ def reasoning_tasks(
         seed: another seed gives other questions of the same split.
         answer_in: where the graders look for the answer, and what the prompt asks for.
         instruction: asks for it in other words; "" leaves the question as it is. None takes `INSTRUCTIONS`.
+        demonstrate: give each example its right answer, in the form asked for, as its completion.
 
     Returns:
-        Examples without completions. Columns: `task`, `task_settings`, `entry` (question, answer, metadata, as JSON has
+        Examples, without completions unless they demonstrate. Columns: `task`, `task_settings`, `entry` (question, answer, metadata, as JSON has
         them), `answer_in`, `answer` (the reference), `kind` (the task's name), `split`.
 
     Raises:
@@ -84,10 +86,21 @@ def reasoning_tasks(
     for entry in _entries(task, task_settings, count, split, seed):
         text = f"{entry['question'].strip()}\n{asked}" if asked else entry["question"]
         name = f"{task}-{split}-{seed}-{len(prompts)}"
+        answer = entry["answer"]
         prompts.append(
-            Example(id=name, prompt=(user(text),), columns={**columns, "entry": entry, "answer": entry["answer"]})
+            Example(
+                id=name,
+                prompt=(user(text),),
+                completions=(demonstration(answer, answer_in),) if demonstrate else (),
+                columns={**columns, "entry": entry, "answer": answer},
+            )
         )
     return prompts
+
+
+def demonstration(answer: str, answer_in: Rule) -> Completion:
+    """The right answer alone, in the form that the prompt asks for."""
+    return Completion(messages=(assistant(f"{OPEN}{answer}{CLOSE}" if answer_in == "tag" else answer),))
 
 
 def split_of(question: str) -> Split:

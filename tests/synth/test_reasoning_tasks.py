@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from burnish.errors import ConfigError, DataError
 from burnish.example import Example, example_dict, example_from
 from burnish.graders.extraction import Rule
+from burnish.graders.reasoning import AnswerFormatGrader, ReasoningGrader
 from burnish.synth import reasoning_tasks as module
 from burnish.synth.reasoning_tasks import INSTRUCTIONS, reasoning_tasks, split_of
 
@@ -73,6 +74,15 @@ def test_the_prompt_asks_for_the_answer_where_it_is_looked_for(rule: Rule):
     assert drawn(answer_in=rule)[0].prompt[0].content.endswith(INSTRUCTIONS[rule])
     own = drawn(answer_in=rule, instruction="Use <answer> and </answer>.")[0]
     assert own.prompt[0].content.endswith("\nUse <answer> and </answer>.")
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_a_demonstration_is_right_and_has_the_form_asked_for(rule: Rule):
+    for example in drawn(answer_in=rule, demonstrate=True):
+        (completion,) = example.completions
+        assert ReasoningGrader().grade(example, completion).score == 1
+        assert AnswerFormatGrader().grade(example, completion).score == 1
+    assert questions(drawn(answer_in=rule, demonstrate=True)) == questions(drawn(answer_in=rule))
 
 
 def test_the_bare_question_can_be_asked():

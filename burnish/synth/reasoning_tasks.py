@@ -62,8 +62,8 @@ def reasoning_tasks(
         demonstrate: give each example its right answer, in the form asked for, as its completion.
 
     Returns:
-        Examples, without completions unless they demonstrate. Columns: `task`, `task_settings`, `entry` (question, answer, metadata, as JSON has
-        them), `answer_in`, `answer` (the reference), `kind` (the task's name), `split`.
+        Examples, without completions unless they demonstrate. Columns: `task`, `task_settings`, `entry` (question,
+        answer, metadata, as JSON has them), `answer_in`, `answer` (the reference), `kind` (the task's name), `split`.
 
     Raises:
         MissingExtra: reasoning-gym is not installed.

@@ -12,6 +12,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         else:
             with path.open("rb") as plain:
                 yield plain
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
@@ -143,15 +144,20 @@ def json_rows(path: Path, source: Source) -> Rows:
 
 def text_rows(path: Path, source: Source) -> Rows:
     """The documents of a text file: all of it, or its parts (`documents`); the line is that of their beginning."""
-    text = whole_text(path, source)
+    for line, part in text_parts(whole_text(path, source), source.documents):
+        yield source.row({"text": part}, line)
+
+
+def text_parts(text: str, documents: Documents) -> Iterator[tuple[int, str]]:
+    """The documents of a text that are not blank, each with the line on which it begins."""
     start, line = 0, 1
-    for match in _BREAKS[source.documents].finditer(text):
+    for match in _BREAKS[documents].finditer(text):
         if text[start : match.start()].strip():
-            yield source.row({"text": text[start : match.start()]}, line)
+            yield line, text[start : match.start()]
         line += text.count("\n", start, match.end())
         start = match.end()
     if text[start:].strip():
-        yield source.row({"text": text[start:]}, line)
+        yield line, text[start:]
 
 
 def _line(data: bytes, line: int, source: Source) -> Row | BadRow | None:

@@ -1,0 +1,306 @@
+"""Rows of files as documents: robust against everything that a crawl contains.
+
+    a document   text, and id, url, source, other columns where the row has them a flaw       what is wrong with a
+    document that can still be named by its id: the ledger has it under the step `read` an incident  what is wrong with
+    a file or a row that gives no document: file, row, cause, in `incidents.parquet`
+
+`damaged` says what happens to flawed texts: `drop` (they are named in the ledger and go no further), `mend` (NUL bytes
+go, bytes that are not UTF-8 and lone surrogates become U+FFFD), or `stop`, which also refuses the run at the first
+incident. A text over `max_bytes` and an empty one cannot be mended. A file that breaks off in the middle gives the
+documents in front of the break; a gzip file whose checksum is wrong at its end has given its documents by then, and is
+named.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from burnish.config import nearest, setting, settings
+from burnish.data.files import Documents as Cut
+from burnish.data.files import Source, json_rows, opened, text_parts
+from burnish.data.locate import suffix
+from burnish.data.row import Row
+from burnish.data.tables import csv_rows
+from burnish.errors import DataError, shown
+
+FLAWS = ("too-long", "empty", "invalid-utf8", "nul-bytes", "lone-surrogate")
+"""What can be wrong with a document, in the order in which one is named."""
+
+MENDABLE = ("invalid-utf8", "nul-bytes", "lone-surrogate")
+
+INCIDENTS = ("corrupt-file", "empty-file", "not-json", "no-text", "line-too-long", "bad-row")
+"""What can be wrong with a file or a row that gives no document."""
+
+FIELDS = ("id", "text", "url", "source")
+LONGEST_ID = 500
+"""Characters; what is longer is no name, and the document gets one made from its content."""
+
+
+@settings
+class Intake:
+    """How files are read as documents."""
+
+    columns: Mapping[str, str] | None = setting(
+        None, "which column is id, text, url or source, such as {text: content}"
+    )
+    documents: Cut = setting("file", "what is one document in a .txt file")
+    max_bytes: int = setting(8_000_000, "longer texts are dropped, and named", unit="bytes", ge=1)
+    damaged: Literal["drop", "mend", "stop"] = setting(
+        "drop", "what happens to texts with invalid UTF-8, NUL bytes or lone surrogates; stop also refuses bad rows"
+    )
+
+    def __post_init__(self) -> None:
+        for name in self.columns or {}:
+            if name not in FIELDS:
+                raise ValueError(f"columns: a document has no field '{name}'; {nearest(name, FIELDS)}")
+
+    @property
+    def longest_line(self) -> int:
+        """Bytes of a line that is still looked at: a text may be escaped, and have other columns beside it."""
+        return 8 * self.max_bytes + 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A document as a row gave it.
+
+    Attributes:
+        row: line of the file, or number of the row.
+        id: None where the row has none.
+        text: mended if it was flawed; "" if it is too long.
+        url, source: None where the row says nothing.
+        extra: every other column that is not null, as a JSON object; None if there is none.
+        num_bytes: of the text as it stood there.
+        flaw: one of `FLAWS`, or "".
+    """
+
+    row: int
+    id: str | None
+    text: str
+    url: str | None
+    source: str | None
+    extra: str | None
+    num_bytes: int
+    flaw: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """Something that gave no document.
+
+    Attributes:
+        row: as in `Document`; 0 for the file as a whole.
+        what: one of `INCIDENTS`.
+        detail: for people.
+    """
+
+    row: int
+    what: str
+    detail: str
+
+
+Found = Iterator[Document | Incident]
+
+
+def documents_in(path: Path, intake: Intake) -> Found:
+    """The documents of a file, and what went wrong; never raises for what the file holds.
+
+    Raises:
+        DataError: something is wrong, and `damaged` is "stop".
+    """
+    count = 0
+    try:
+        for found in _READERS[suffix(path)](path, intake):
+            count += 1
+            _refuse(path, found, intake)
+            yield found
+    except (DataError, OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
+        if intake.damaged == "stop":
+            raise DataError(str(error)) from error
+        cause = " ".join(str(error).split())
+        yield Incident(row=0, what="corrupt-file", detail=f"after {count} rows: {type(error).__name__}: {cause}")
+        return
+    if count == 0:
+        yield Incident(row=0, what="empty-file", detail="no rows")
+
+
+def _refuse(path: Path, found: Document | Incident, intake: Intake) -> None:
+    if intake.damaged != "stop":
+        return
+    what = found.what if isinstance(found, Incident) else found.flaw
+    if what:
+        detail = f" ({found.detail})" if isinstance(found, Incident) else ""
+        remedy = "to go on without it: damaged: drop"
+        raise DataError(f"{path}, row {found.row}: {what}{detail}, and damaged is 'stop'; {remedy}")
+
+
+def _json_lines(path: Path, intake: Intake) -> Found:
+    with opened(path) as file:
+        number = 0
+        while data := file.readline(intake.longest_line):
+            number += 1
+            if not data.endswith(b"\n") and len(data) >= intake.longest_line:
+                size = len(data) + _skipped(file, intake.longest_line)
+                yield Incident(row=number, what="line-too-long", detail=f"{size} bytes in one line")
+            elif data.strip():
+                yield _json_line(data, number, intake)
+
+
+def _skipped(file: IO[bytes], block: int) -> int:
+    """Go to the end of the line; returns how many bytes it had left."""
+    size = 0
+    while data := file.readline(block):
+        size += len(data)
+        if data.endswith(b"\n"):
+            break
+    return size
+
+
+def _json_line(data: bytes, number: int, intake: Intake) -> Document | Incident:
+    text, broken = _decoded(data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data)
+    try:
+        values = json.loads(text, parse_constant=_nothing)
+    except (ValueError, RecursionError) as error:
+        cause = " ".join(str(error).split())
+        return Incident(row=number, what="not-json", detail=f"{cause}; found {shown(text.strip())}")
+    return _document(values, number, intake, broken=broken)
+
+
+def _rows(path: Path, intake: Intake) -> Found:
+    source = Source(name=str(path), note=_ignored)
+    read = json_rows if suffix(path) == ".json" else csv_rows
+    for row in read(path, source):
+        if isinstance(row, Row):
+            yield _document(row.values, row.line, intake)
+        else:
+            yield Incident(row=row.line, what="bad-row", detail=f"found {row.found}; expected {row.allowed}")
+
+
+def _parquet(path: Path, intake: Intake) -> Found:
+    with pyarrow.parquet.ParquetFile(path) as file:
+        number = 0
+        for batch in file.iter_batches(batch_size=256):
+            for row in range(batch.num_rows):
+                number += 1
+                one = batch.slice(row, 1)
+                try:
+                    yield _document(one.to_pylist()[0], number, intake)
+                except UnicodeDecodeError:
+                    yield _document(_decoded_row(one), number, intake, broken=True)
+
+
+def _decoded_row(row: pa.RecordBatch) -> dict[str, Any]:
+    """The text columns of a row in which some text is not UTF-8; other columns of such a row are left out."""
+    found = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            value = column.view(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary())[0].as_py()
+            found[name] = None if value is None else _decoded(value)[0]
+    return found
+
+
+def _text(path: Path, intake: Intake) -> Found:
+    with opened(path) as file:
+        data = file.read(intake.max_bytes + 1) if intake.documents == "file" else file.read()
+    text, broken = _decoded(data.removeprefix(b"\xef\xbb\xbf"))
+    for line, part in text_parts(text.replace("\r\n", "\n"), intake.documents):
+        yield _document({"text": part}, line, intake, broken=broken and "\ufffd" in part)
+
+
+_READERS = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _rows,
+    ".csv": _rows,
+    ".tsv": _rows,
+    ".parquet": _parquet,
+    ".txt": _text,
+}
+
+
+def _document(values: Any, number: int, intake: Intake, *, broken: bool = False) -> Document | Incident:
+    """A row as a document.
+
+    Args:
+        values: the row's fields.
+        number: of the row.
+        intake: how it is read.
+        broken: bytes that are not UTF-8 were replaced in it.
+    """
+    if not isinstance(values, Mapping):
+        return Incident(row=number, what="no-text", detail=f"found {shown(values)}; expected an object with a text")
+    names = {field: (intake.columns or {}).get(field, field) for field in FIELDS}
+    text = values.get(names["text"])
+    if not isinstance(text, str):
+        detail = f"field '{names['text']}' is {shown(text)}" if names["text"] in values else f"no '{names['text']}'"
+        return Incident(row=number, what="no-text", detail=f"{detail}; the row has {', '.join(map(str, values))}"[:300])
+    given = values.get(names["id"])
+    rest = {key: value for key, value in values.items() if key not in names.values() and value is not None}
+    mended, num_bytes, flaw = _mended(text, intake, broken=broken)
+    return Document(
+        row=number,
+        id=_name(given),
+        text=mended,
+        url=_plain(values.get(names["url"])),
+        source=_plain(values.get(names["source"])),
+        extra=json.dumps(rest, sort_keys=True, default=str) if rest else None,
+        num_bytes=num_bytes,
+        flaw=flaw,
+    )
+
+
+def _mended(text: str, intake: Intake, *, broken: bool) -> tuple[str, int, str]:
+    """The text without its flaws, its bytes, and the first flaw."""
+    flaws = {"invalid-utf8"} if broken else set()
+    try:
+        num_bytes = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        flaws.add("lone-surrogate")
+        text = _plain(text) or ""
+        num_bytes = len(text.encode())
+    if "\0" in text:
+        flaws.add("nul-bytes")
+        text = text.replace("\0", "")
+    if num_bytes > intake.max_bytes:
+        flaws.add("too-long")
+        text = ""
+    elif not text or text.isspace():
+        flaws.add("empty")
+    return text, num_bytes, next((flaw for flaw in FLAWS if flaw in flaws), "")
+
+
+def _name(given: Any) -> str | None:
+    if isinstance(given, bool) or not isinstance(given, (str, int)) or given == "":
+        return None
+    name = _plain(str(given))
+    return name if name is not None and len(name) <= LONGEST_ID else None
+
+
+def _plain(value: Any) -> str | None:
+    """Text that can be written as UTF-8, None for what is no text."""
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _decoded(data: bytes) -> tuple[str, bool]:
+    try:
+        return data.decode(), False
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace"), True
+
+
+def _nothing(constant: str) -> None:
+    return None
+
+
+def _ignored(note: str) -> None:
+    return None

@@ -1,0 +1,1 @@
+"""The steps, one file each; `burnish.data.curate.registry` names them."""

@@ -1,0 +1,93 @@
+"""The words of a batch of texts, made once and shared by the rules that count them.
+
+A word is what stands between white space, its punctuation included, as `str.split` finds it: fast, the same in every
+version of Python for the same Unicode tables, and what the published thresholds are commonly applied to. A script
+that sets no spaces between words (Chinese, Japanese, Thai) has long "words"; rules on words do not fit it.
+
+Every different word of a batch is looked at once; what is known of it (length, hash, letters) is then spread over its
+occurrences by number, so that the rules run over flat arrays:
+
+    texts     "to be or"   "be"
+    codes     [0 1 2       1]          which different word
+    starts    [0           3   4]      text k has the words starts[k] .. starts[k + 1]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import xxhash
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text."""
+    return text.split()
+
+
+class Words:
+    """The words of some texts.
+
+    Args:
+        split: the words of each text.
+    """
+
+    def __init__(self, split: Sequence[list[str]]) -> None:
+        self.split = split
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Words in each text, (n,) int64."""
+        return np.fromiter(map(len, self.split), np.int64, len(self.split))
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where the words of each text begin in the flat arrays, and where the last ends, (n + 1,) int64."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    @cached_property
+    def texts(self) -> np.ndarray:
+        """Which text each word is of, (w,) int64."""
+        return np.repeat(np.arange(len(self.split)), self.counts)
+
+    @cached_property
+    def _numbered(self) -> tuple[list[str], np.ndarray]:
+        table: dict[str, int] = {}
+        number = table.setdefault
+        flat = [number(word, len(table)) for words in self.split for word in words]
+        return list(table), np.array(flat, dtype=np.int64)
+
+    @property
+    def different(self) -> list[str]:
+        """Every different word, in the order of first occurrence."""
+        return self._numbered[0]
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The place of each word in `different`, (w,) int64."""
+        return self._numbered[1]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Characters of each word, (w,) int64."""
+        return self.spread(np.fromiter(map(len, self.different), np.int64, len(self.different)))
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """A hash of each word that is the same in every batch and every process, (w,) uint64."""
+        digest = xxhash.xxh3_64_intdigest
+        found = (digest(word.encode("utf-8", "surrogatepass")) for word in self.different)
+        return self.spread(np.fromiter(found, np.uint64, len(self.different)))
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """What is known of each different word, for each word, (w,)."""
+        return values[self.codes] if len(values) else values
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """The sum of a number per word, over each text, (n,) float64.
+
+        Args:
+            values: (w,).
+        """
+        return np.bincount(self.texts, weights=values, minlength=len(self.split))

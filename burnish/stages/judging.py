@@ -3,19 +3,21 @@
     without a baseline   1 to 10 points for each answer; with a pass mark they become 1 or 0, so there is a pass rate
     with a baseline      the better of the answer and the baseline's answer to the same prompt, asked in both orders
 
-What the judge replied is kept in `judge.part.jsonl` while the stage runs, so a killed run does not ask again.
+What the judge replied is kept in `judge.part.jsonl` while the stage runs, so a killed run does not ask again. A stage
+may have two judges, as online training has one for the reward and one for the looks; each keeps a file of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from burnish.config import setting, settings
 from burnish.errors import ConfigError, GraderError
 from burnish.example import Example
 from burnish.graders.asking import Asker
 from burnish.graders.judge import JUDGING, PairwiseJudge, PointwiseJudge
-from burnish.graders.registry import Grading
+from burnish.graders.registry import WEIGHTED, Grading
 from burnish.graders.wording import PAIRWISE, POINTWISE, RUBRIC, Wording, shown_messages
 from burnish.protocols import Decoding, Grader
 from burnish.sampling.chat_completions import Reply
@@ -28,8 +30,10 @@ from burnish.stages.stage import Work
 JUDGE = "judge"
 """The name under which a judge is chosen."""
 
-JOURNAL = "judge.part.jsonl"
-"""What the judge replied so far, in the folder of a running stage."""
+
+def journal_of(out: Path, name: str = JUDGE) -> Path:
+    """What the judge of that name replied so far, in the folder of a running stage."""
+    return out / f"{name}.part.jsonl"
 
 
 @settings
@@ -82,7 +86,14 @@ class Judge(Endpoint):
         )
 
 
-def judge_among(grader: str, grading: Grading, judge: Judge | None, work: Work | None = None) -> Mapping[str, Grader]:
+def wants_judge(grader: str, grading: Grading) -> bool:
+    """Whether the judge is the grader that is named, or a part of it."""
+    return JUDGE in (grading.weights or ()) if grader == WEIGHTED else grader == JUDGE
+
+
+def judge_among(
+    grader: str, grading: Grading, judge: Judge | None, work: Work | None = None, name: str = JUDGE
+) -> Mapping[str, Grader]:
     """The judge under its name, if it is wanted: what `grader_named` takes as `also`.
 
     Args:
@@ -91,13 +102,14 @@ def judge_among(grader: str, grading: Grading, judge: Judge | None, work: Work |
         judge: its settings.
         work: of the running stage, where the journal is kept and the version of the wording is recorded; None only
             to check.
+        name: of its journal and its record, where a stage has two judges.
 
     Raises:
         ConfigError: the judge is wanted and has no settings, or the other way round.
         EndpointError: the endpoint cannot be reached, or refuses the key.
         DataError: the baseline cannot be read.
     """
-    wanted = grader == JUDGE or JUDGE in (grading.weights or ())
+    wanted = wants_judge(grader, grading)
     if wanted and judge is None:
         raise ConfigError([f"the grader '{JUDGE}' needs an endpoint; type --judge.url URL --judge.model NAME"])
     if judge is None:
@@ -107,8 +119,8 @@ def judge_among(grader: str, grading: Grading, judge: Judge | None, work: Work |
     RemoteEngine(judge).offered()  # a wrong URL or key is told before any work
     if work is None:
         return {JUDGE: judge.grader()}
-    made = judge.grader(Journal(work.out / JOURNAL, resume=work.resume))
-    work.record({JUDGE: {"wording": made.version}})
+    made = judge.grader(Journal(journal_of(work.out, name), resume=work.resume))
+    work.record({name: {"wording": made.version}})
     return {JUDGE: made}
 
 
@@ -117,9 +129,9 @@ def judge_code(judge: Judge | None) -> tuple[type, ...]:
     return (PointwiseJudge, Asker, Wording, Endpoint, RemoteEngine, Reply) if judge is not None else ()
 
 
-def judge_done(work: Work) -> None:
+def judge_done(work: Work, name: str = JUDGE) -> None:
     """Remove what a judge replied while the stage ran; its reasons are in the graded examples."""
-    (work.out / JOURNAL).unlink(missing_ok=True)
+    journal_of(work.out, name).unlink(missing_ok=True)
 
 
 def _baseline(source: str) -> Callable[[Example], str]:

@@ -30,6 +30,7 @@ from burnish.models.load import load_model
 from burnish.numerics import cast_weights, compute_dtype, seed_from
 from burnish.protocols import Request
 from burnish.sampling.engine import InProcessEngine
+from burnish.stages.judging import JUDGE, judge_done
 from burnish.stages.policy import PolicyStage
 from burnish.stages.prepare import Prepared, load_text
 from burnish.stages.rewards import Reward
@@ -43,12 +44,15 @@ from burnish.text.template import ChatText
 from burnish.text.truncate import TruncationReport, truncated
 from burnish.training.best_weights import BestWeights
 from burnish.training.columns import token_rows
-from burnish.training.rollouts import Judge, Prompt, ReusedRollout, Rollout, Rollouts, Valuation
+from burnish.training.rollouts import GradeAnswers, Prompt, ReusedRollout, Rollout, Rollouts, Valuation
 from burnish.training.trainer import Probe, Trainer
 from burnish.training.valuation import TokenRows
 
 HELD_OUT = "held_out_score"
 """The metric that says which weights are best."""
+
+LOOKS_JUDGE = "looks_judge"
+"""The judge of the looks, beside that of the reward."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +176,12 @@ class OnlineStage(PolicyStage):
             text=text,
         )
 
+    def run(self, work: Work) -> None:
+        """Train and save; what judges replied is kept until then."""
+        super().run(work)
+        for name in (JUDGE, LOOKS_JUDGE):
+            judge_done(work, name)
+
     def num_steps(self, prepared: Prepared) -> int:
         """Updates of the whole run: as given, or every prompt `train.epochs` times."""
         assert isinstance(prepared, Asked)
@@ -188,7 +198,7 @@ class OnlineStage(PolicyStage):
             cache_tokens=self.rollout.cache_tokens,
             max_rows=self.rollout.max_rows,
         )
-        judge = self.reward.judge(prepared.template_hash)
+        judge = self.reward.answer_grader(prepared.template_hash, work, JUDGE)
         source = Rollouts(
             prepared.prompts,
             engine,
@@ -203,7 +213,7 @@ class OnlineStage(PolicyStage):
             seed=self.seed,
             seen=lambda number, examples: self._write(number, examples, work),
         )
-        probes = [Probe(every=1, look=lambda _: source.facts), *self._looks(prepared, engine, judge)]
+        probes = [Probe(every=1, look=lambda _: source.facts), *self._looks(prepared, engine, judge, work)]
         best = None
         if prepared.looked_at and (self.looks.keep == "best" or self.looks.patience is not None):
             masters = trainer.optimizers[self.main].masters
@@ -289,11 +299,12 @@ class OnlineStage(PolicyStage):
             report = report.merge(found)
         return prompts, report
 
-    def _looks(self, asked: Asked, engine: InProcessEngine, own: Judge) -> list[Probe[Tree]]:
+    def _looks(self, asked: Asked, engine: InProcessEngine, own: GradeAnswers, work: Work) -> list[Probe[Tree]]:
         """A look at answers to the held-out prompts; the draws are the same every time, so looks compare."""
         if not asked.looked_at:
             return []
-        judge = own if self.looks.reward is None else self.looks.reward.judge(asked.template_hash)
+        other = self.looks.reward
+        judge = own if other is None else other.answer_grader(asked.template_hash, work, LOOKS_JUDGE)
         requests = [Request(id=prompt.example.id, prompt=prompt.tokens) for prompt in asked.looked_at]
 
         def look(trainer: Trainer[Tree]) -> Mapping[str, float]:

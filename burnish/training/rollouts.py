@@ -25,6 +25,7 @@ from burnish.batch import Branch, Tree
 from burnish.config import setting, settings
 from burnish.errors import DataError, TrainingError
 from burnish.example import Completion, Example
+from burnish.graders.verdicts import FAILED
 from burnish.numerics import generator_from, seed_from
 from burnish.protocols import Answer, Decoding, Grade, Request, Sample, TokenEngine
 from burnish.training.source import Feedback
@@ -86,7 +87,7 @@ class Group:
         return len(set(self.scores)) == 1
 
 
-Judge = Callable[[Sequence[Answer]], Sequence[Grade]]
+GradeAnswers = Callable[[Sequence[Answer]], Sequence[Grade]]
 """Grades many answers, one grade each, in order."""
 
 
@@ -142,7 +143,7 @@ class Rollouts:
         engine: Sampler,
         *,
         answer: Callable[[Sample], Completion],
-        judge: Judge,
+        judge: GradeAnswers,
         valuation: Valuation,
         check: Callable[[Sequence[Tree]], None] = lambda trees: None,
         rollout: Rollout,
@@ -328,10 +329,11 @@ def _figures(groups: Sequence[Group], samples: Sequence[Sample]) -> dict[str, fl
 
 
 def _parts(groups: Sequence[Group]) -> dict[str, float]:
-    """The mean of each part of the grades, over the answers that have it."""
+    """The mean of each part of the grades, over the answers that have it; that of failures over all answers."""
     found: dict[str, list[float]] = {}
-    for group in groups:
-        for grade in group.grades:
-            for name, value in grade.parts.items():
-                found.setdefault(f"reward_{name}", []).append(value)
-    return {name: statistics.fmean(values) for name, values in found.items()}
+    grades = [grade for group in groups for grade in group.grades]
+    for grade in grades:
+        for name, value in grade.parts.items():
+            found.setdefault(name, []).append(value)
+    means = {f"reward_{name}": statistics.fmean(values) for name, values in found.items()}
+    return means | {f"reward_{FAILED}": math.fsum(found[name]) / len(grades) for name in (FAILED,) if name in found}

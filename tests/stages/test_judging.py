@@ -16,7 +16,7 @@ from burnish.errors import ConfigError, EndpointError, GraderError
 from burnish.example import Completion, Example, assistant, read_jsonl, user, write_jsonl
 from burnish.stages.evaluate import EvaluateStage
 from burnish.stages.grade import GradeStage
-from burnish.stages.judging import JOURNAL, Judge
+from burnish.stages.judging import Judge, journal_of
 from burnish.stages.recipe import read_recipe
 from burnish.stages.run import run_stage
 from tests.graders.scripted_judge import between_marks
@@ -89,7 +89,7 @@ def test_grade_gives_points_with_reasons_and_keeps_no_key(answered: str, tmp_pat
     assert len(record["judge"]["wording"]) == 12
     assert record["settings"]["judge"]["key_variable"] == "JUDGE_KEY"
     assert not any(KEY in path.read_text() for path in out.iterdir())
-    assert not (out / JOURNAL).exists()
+    assert not journal_of(out).exists()
 
 
 def test_a_pass_mark_gives_pass_rates(answered: str, tmp_path: Path):
@@ -105,7 +105,7 @@ def test_a_run_that_was_cut_short_asks_only_what_it_has_not_asked(answered: str,
         values = {"data": answered, **judged(server)}
         with pytest.raises(GraderError, match=r"an answer to example 'gem-2': the endpoint .* status 403"):
             run(GradeStage, values, tmp_path / "out")
-        assert len((tmp_path / "out" / JOURNAL).read_text().splitlines()) == 2
+        assert len(journal_of(tmp_path / "out").read_text().splitlines()) == 2
         before = len(server.bodies)
         out = run(GradeStage, values, tmp_path / "out")
     assert len(server.bodies) - before == 2
@@ -195,7 +195,7 @@ def test_evaluate_takes_a_judge(world: dict[str, Any], tmp_path: Path):
     assert scores_in(out)["overall"]["pass_rate"] == 1.0
     assert scores_in(out)["overall"]["count"] == 6
     assert len(server.bodies) == 7  # the empty answer that is judged first
-    assert not (out / JOURNAL).exists()
+    assert not journal_of(out).exists()
 
 
 def test_evaluate_samples_nothing_for_an_endpoint_that_is_not_there(world: dict[str, Any], tmp_path: Path):

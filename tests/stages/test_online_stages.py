@@ -8,29 +8,18 @@ from typing import Any
 
 import pytest
 
-from burnish.config import load, merged
+from burnish.config import load
 from burnish.errors import ConfigError, DataError, GraderError, TrainingError
 from burnish.example import Completion, Example, read_jsonl
 from burnish.graders import registry
 from burnish.models.load import load_tokenizer
 from burnish.protocols import Grade
 from burnish.stages.registry import stage_class
-from burnish.stages.stage import Stage
 from burnish.text.template import ChatText
+from tests.stages.online_runs import ADAPTER, Vowels, made, write_world
 from tests.stages.runs import digest, lines, run, run_killed, weights
-from tests.stages.tiny_chat import write_model, write_pairs, write_prompts
 
 VERBS = ("reinforce", "rloo", "grpo", "ppo", "online-dpo")
-ADAPTER = {"rank": 4, "alpha": 8}
-
-
-class Vowels:
-    """The share of vowels in an answer: random texts differ in it."""
-
-    def grade(self, example: Example, completion: Completion) -> Grade:
-        text = completion.text
-        share = sum(letter in "aeiou" for letter in text) / max(len(text), 1)
-        return Grade(score=share, parts={"letters": float(len(text))})
 
 
 class Broken:
@@ -61,29 +50,7 @@ def graders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("online")
-    write_model(folder / "model")
-    write_prompts(folder / "prompts.jsonl", count=12)
-    write_pairs(folder / "pairs.jsonl")
-    return folder
-
-
-def made(verb: str, world: Path, **changes: Any) -> Stage:
-    several = {"num_samples": 2, "batches": 2, "passes": 2} if verb == "ppo" else {"num_samples": 3}
-    base = {
-        "model": str(world / "model"),
-        "data": str(world / "prompts.jsonl"),
-        "steps": 3,
-        "reward": {"grader": "vowels"},
-        "rollout": {**several, "decoding": {"max_tokens": 8}},
-        "train": {
-            "batch_size": 2,
-            "precision": "fp32",
-            "checkpoint_every": 1,
-            "optimizer": {"learning_rate": 1e-2},
-        },
-    }
-    return load(stage_class(verb), merged(base, changes))
+    return write_world(tmp_path_factory.mktemp("online"))
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -14,6 +14,7 @@ import pytest
 
 import burnish
 from burnish.config import is_settings, leaves, load, merged, options
+from burnish.stages.judging import Judge
 from burnish.stages.registry import STAGES, stage_class
 from tests.stages.changes import changed_values
 from tests.stages.counting import CountStage, JoinStage
@@ -42,10 +43,13 @@ BASES: dict[str, dict[str, Any]] = {
 }
 """Settings that others need."""
 
-ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other"}
+ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other", "judge": {"model": "y"}}
 """Values for settings that take a form of their own."""
 
+JUDGED = {"reward": {"grader": "judge", "judge": JUDGE}}
 BESIDE = {
+    **{f"reward.judge{name}": JUDGED for name in ("", *(f".{leaf.name}" for leaf in leaves(Judge)))},
+    "reward.judge.baseline": merged(JUDGED, {"reward": {"judge": {"wording": None}}}),
     "combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}},
     "length.limit": {"length": {"limit": 300}},
     "judge.baseline": {"judge": {"wording": None}},  # that of the base asks for points

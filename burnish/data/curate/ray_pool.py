@@ -29,7 +29,7 @@ class RayPool:
         try:
             import ray
         except ImportError:
-            raise MissingExtra("ray", "data") from None
+            raise MissingExtra("ray", "ray") from None
         self._ray = ray
         self._workers = workers
         self._mine = not ray.is_initialized()

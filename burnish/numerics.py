@@ -17,6 +17,14 @@ Precision = Literal["auto", "bf16", "fp32"]
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 6e-2}
 """Largest difference of a log-probability (nats) between two layouts of the same text, by compute dtype."""
 
+SAMPLER_GAP = {torch.float32: 1e-5, torch.bfloat16: 6e-2}
+"""Mean distance of the sampler's log-prob of a token from the trainer's own (nats), at most, by compute dtype.
+
+It is what separates the two sides of one and the same policy: the ratio of a completion, per token, lies within
+exp(-gap) and exp(gap). In bf16 single tokens, rare ones, lie further apart. The trainer's own ratio at learning rate 0
+is exactly 1 in both dtypes, because old and new log-probs come from the same micro-batches on the same path.
+"""
+
 
 def seed_from(*keys: str | int | float) -> int:
     """A 63-bit seed that depends on every key and on their order, the same on every machine."""

@@ -191,6 +191,7 @@ class OnlineStage(PolicyStage):
     def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
         """The updates: sample, grade, value, update."""
         assert isinstance(prepared, Asked)
+        self._require_room(prepared, start)
         engine = InProcessEngine(
             self.sampled_from(start),
             stop_tokens=prepared.text.stop_tokens,
@@ -280,6 +281,22 @@ class OnlineStage(PolicyStage):
     def _room(self) -> int:
         """Tokens that a prompt may have."""
         return self.text.max_tokens - self.rollout.decoding.max_tokens
+
+    def _require_room(self, asked: Asked, start: Start) -> None:
+        """Refuse prompts that the model could not answer, before the first one is asked.
+
+        Raises:
+            DataError: names the example and what it needs.
+        """
+        context, cache = int(start.plain.config.max_position_embeddings), self.rollout.cache_tokens
+        limit, answer = min(context, cache), self.rollout.decoding.max_tokens
+        for prompt in (*asked.prompts, *asked.looked_at):
+            if len(prompt.tokens) + answer > limit:
+                raise DataError(
+                    f"example '{prompt.example.id}' has {len(prompt.tokens)} tokens and an answer may have {answer}; "
+                    f"the model's context holds {context}, the sampler's cache (rollout.cache_tokens) {cache}; set "
+                    f"text.max_tokens to {limit}, so that longer prompts are left out or cut"
+                )
 
     def _short_enough(self, examples: Sequence[Example], text: ChatText) -> tuple[list[Prompt], TruncationReport]:
         """Prompts that leave room for an answer; longer ones are left out, or lose their beginning."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from transformers import PreTrainedModel
 
 from burnish.batch import Tree
 from burnish.config import setting, settings
+from burnish.errors import TemplateError
 from burnish.models.adapters import add_lora
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
@@ -20,8 +21,10 @@ from burnish.objectives.objective import Objective
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reinforce import Reinforce
 from burnish.sampling.kl_control import AdaptiveKL, FixedKL, KLControl, KLController
-from burnish.stages.online import OnlineStage
+from burnish.stages.online import Asked, OnlineStage
+from burnish.stages.prepare import load_text
 from burnish.stages.start import Module, Start
+from burnish.text.rendering import TemplateSettings
 from burnish.training.optimizer import AdamW
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.rollouts import ReusedRollout, Valuation
@@ -129,7 +132,7 @@ class GRPOStage(GroupStage):
 class Critic:
     """The model that says how much reward is to be expected from here."""
 
-    model: str | None = setting(
+    model: str = setting(
         "start", "what it starts from: start (of this run), or a reward model", source=True, own_words=("start",)
     )
     shared: bool = setting(False, "one trunk for policy and critic, in place of a second model")
@@ -165,6 +168,24 @@ class PPOStage(PolicyGradientStage):
         """As set."""
         return self.advantages
 
+    def prepared(self, say: Callable[[str], None]) -> Asked:
+        """The prompts.
+
+        Raises:
+            DataError: no prompt is short enough.
+            TemplateError: the critic reads other tokens than the policy writes.
+        """
+        asked = super().prepared(say)
+        if self.critic.model != "start":
+            found = load_text(self.critic.model, TemplateSettings()).hash
+            if found != asked.template_hash:
+                raise TemplateError(
+                    f"critic.model {self.critic.model} was made with the chat text {found}, and {self.model} speaks "
+                    f"{asked.template_hash}: it would value other words than those that were said; set critic.model to "
+                    "start, or to a reward model with the policy's tokenizer and template"
+                )
+        return asked
+
     def module(self, model: PreTrainedModel) -> Module:
         """The language model, with the critic's head on its trunk if they share it."""
         if not self.critic.shared:
@@ -199,7 +220,7 @@ class PPOStage(PolicyGradientStage):
         if self.critic.model == "start":
             module = value_model(load_model(self.model), layout=layout, start=self.critic.head, seed=self.seed)
         else:
-            module = value_model_from_reward(str(self.critic.model), layout=layout)
+            module = value_model_from_reward(self.critic.model, layout=layout)
         backbone = module.language.model
         if self.adapter is None:
             backbone.requires_grad_(True)

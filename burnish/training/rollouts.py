@@ -13,6 +13,7 @@ a function of the seed and the rollout's number. The batches of a rollout that a
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -180,8 +181,17 @@ class Rollouts:
         self._order: tuple[int, list[int]] = (-1, [])
 
     def next(self, feedback: Feedback) -> Sequence[Tree] | None:
-        """The next batch: of the rollout at hand, or of a new one; None when the method may not go on."""
-        while not self.queue:
+        """The next batch: of the rollout at hand, or of a new one; None when the method may not go on.
+
+        Raises:
+            TrainingError: no answer is better than another, in one rollout where equal groups are left out, or in
+                `most_draws` rollouts one after the other of which the method made nothing.
+        """
+        for draws in itertools.count():
+            if self.queue:
+                break
+            if draws == self.rollout.most_draws:
+                raise TrainingError(_nothing_to_learn(f"{draws} rollouts up to number {self.number - 1}", self.size))
             self._collect()
             if reason := self.valuation.spent():
                 self.ended, self.queue = reason, []
@@ -214,11 +224,7 @@ class Rollouts:
         groups, sampled = self._groups()
         kept = [group for group in groups if not (self.rollout.drop_equal and group.all_equal)][: self.size]
         if not kept:
-            raise TrainingError(
-                f"rollout {self.number}: all answers to each of {len(groups)} prompts got the same score, so no answer "
-                "is better than another and there is nothing to learn; use a finer grader, easier or harder prompts, a "
-                "higher temperature, or more num_samples"
-            )
+            raise TrainingError(_nothing_to_learn(f"rollout {self.number}", len(groups)))
         cut = [kept[start : start + self.batch_size] for start in range(0, len(kept), self.batch_size)]
         trees, figures = self.valuation.valued(cut)
         self.batches = [batch for batch in trees if batch]
@@ -292,6 +298,15 @@ class Rollouts:
             return list(range(len(self.batches)))
         generator = generator_from(self.seed, "pass", self.number, number)
         return torch.randperm(len(self.batches), generator=generator).tolist()
+
+
+def _nothing_to_learn(where: str, num_prompts: int) -> str:
+    """What to say where no group has a difference."""
+    return (
+        f"{where}: all answers to each of {num_prompts} prompts got the same score, so no answer is better than "
+        "another and there is nothing to learn; use a finer grader, easier or harder prompts, a higher temperature, or "
+        "more num_samples"
+    )
 
 
 def _group(request: Request, example: Example, samples: Sequence[Sample], grades: Sequence[Grade]) -> Group:

@@ -19,13 +19,13 @@ TEMPLATE = """
 GEMS = ("opal", "ruby", "jade", "onyx", "pearl", "topaz", "agate", "amber", "beryl", "coral", "garnet", "quartz")
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
+def tiny_tokenizer(*, vocabulary: int = 300, template: str = TEMPLATE) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer whose padding token is its end-of-turn token, as SmolLM2's is."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300,
+        vocab_size=vocabulary,
         special_tokens=["<|im_start|>", "<|im_end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -36,13 +36,15 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         bos_token="<|im_start|>",
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
-        chat_template=TEMPLATE,
+        chat_template=template,
     )
 
 
-def write_model(folder: Path, *, seed: int = 0) -> Path:
+def write_model(
+    folder: Path, *, seed: int = 0, tokenizer: PreTrainedTokenizerFast | None = None, context: int = 256
+) -> Path:
     """Write a random Llama of about 30,000 parameters with its tokenizer."""
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -50,7 +52,7 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=context,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from burnish.batch import Tree
-from burnish.errors import TrainingError
+from burnish.errors import ConfigError, TrainingError
 from burnish.example import Completion, Example, assistant
 from burnish.protocols import Answer, Decoding, Grade
+from burnish.sampling.endpoint import Endpoint
+from burnish.sampling.remote import RemoteEngine
 from burnish.sampling.scripted import ScriptedEngine
 from burnish.training.rollouts import Group, Prompt, Rollout, Rollouts
 from burnish.training.tree_json import tree_dict, tree_from
@@ -127,6 +129,7 @@ def test_it_goes_on_where_it_was(after: int):
     again.restore(json.loads(json.dumps(broken.state())))
     assert [again.next({}) for _ in range(10 - after)] == expected[after:]
     assert again.facts == whole.facts
+    assert again.engine.policy_version == whole.engine.policy_version == "update-8"
 
 
 def test_trees_come_back_to_the_bit():
@@ -186,3 +189,43 @@ def test_cut_answers_are_counted():
     source = made(decoding=Decoding(max_tokens=2))
     source.next({})
     assert source.facts["answers_cut"] == 0.5
+
+
+class Picky(Plain):
+    """A valuation that makes nothing of the first rollouts."""
+
+    def __init__(self, silent: int) -> None:
+        super().__init__()
+        self.silent = silent
+
+    def valued(self, batches: Sequence[Sequence[Group]]) -> tuple[list[list[Tree]], dict[str, float]]:
+        trees, figures = super().valued(batches)
+        return ([] if self.rollouts <= self.silent else trees), figures
+
+
+def test_a_method_that_makes_nothing_of_a_rollout_gets_a_few_others():
+    source = made(valuation=Picky(2), most_draws=3)
+    assert source.next({})
+    assert len(asked(source)) == 3
+    with pytest.raises(TrainingError, match="3 rollouts up to number 2: all answers to each of 2 prompts got the same"):
+        made(valuation=Picky(3), most_draws=3).next({})
+
+
+def test_a_text_engine_is_refused_by_name():
+    source = made()
+    source.engine = RemoteEngine(Endpoint(url="http://localhost:9/v1", model="m"))  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match="RL needs a token engine, and the endpoint http://localhost:9/v1 is a text"):
+        source.next({})
+
+
+def test_failures_are_counted_over_all_answers_and_other_parts_over_those_that_have_them():
+    def half(answers: Sequence[Answer]) -> list[Grade]:
+        parts: list[dict[str, float]] = [{"failed": 1.0}, {"points": 4.0}, {"points": 2.0}, {}]
+        return [Grade(score=float(place), parts=part) for place, part in zip(range(4), parts, strict=True)]
+
+    source = made(judge=half)
+    source.next({})
+    assert (source.facts["reward_failed"], source.facts["reward_points"]) == (0.25, 3.0)
+    plain = made()
+    plain.next({})
+    assert not any(name.startswith("reward_failed") for name in plain.facts)

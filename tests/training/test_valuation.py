@@ -11,7 +11,7 @@ import pytest
 from burnish.batch import Branch, Tree
 from burnish.example import Example
 from burnish.protocols import Grade
-from burnish.sampling.kl_control import FixedKL, KLController
+from burnish.sampling.kl_control import AdaptiveKL, FixedKL, KLController
 from burnish.training.rollouts import Group
 from burnish.training.valuation import GAE, GroupBaseline, Measured, PairValuation, PolicyValuation
 
@@ -115,3 +115,37 @@ def test_the_best_and_the_worst_answer_make_a_pair():
         {"rank": 1.0, "reference_logp": -3.0},
     ]
     assert figures == {"pairs": 1, "reward_gap": pytest.approx(0.4)}
+
+
+@pytest.mark.parametrize(("kind", "each"), [("k1", -0.5), ("k2", 0.125), ("k3", math.exp(0.5) - 1 - 0.5)])
+def test_the_kl_in_the_reward_is_by_the_estimator_that_was_named(kind: Any, each: float):
+    """log pi - log ref is -0.5 at every token; an answer of 3 tokens pays 0.1 times three of them."""
+    measured = Measured(policy=constant(-1.0), reference=constant(-0.5))
+    control = KLController(FixedKL(weight=0.1, estimator=kind))
+    groups = [[group([1.0, 0.0], [3, 1])]]
+    (batch,), figures = PolicyValuation(measured, GroupBaseline(baseline="none"), control, updates=1).valued(groups)
+    found = column(batch, "advantage")[0]
+    assert found[0] == pytest.approx([1.0 - 0.1 * 3 * each] * 3)
+    assert found[1] == pytest.approx([-0.1 * each])
+    assert figures["kl"] == pytest.approx(-1.0)  # whatever is paid, what is logged is the mean log-ratio
+
+
+def test_the_score_is_paid_on_the_last_token_of_answers_of_every_length_and_the_kl_on_each():
+    """With a critic of 0 and trace 0 an advantage is the reward of its own token."""
+    groups = [group([3.0], [1], "a"), group([-2.0], [4], "b"), group([5.0], [2], "c")]
+    how = GAE(trace=0.0, whiten=False)
+    (batch,), _ = valuation(how, weight=0.1, reference=constant(-1.5), critic=constant(0.0)).valued([groups])
+    assert [[pytest.approx(row) for row in rows] for rows in column(batch, "advantage")] == [
+        [[3.0 - 0.05]],
+        [[-0.05, -0.05, -0.05, -2.0 - 0.05]],
+        [[-0.05, 5.0 - 0.05]],
+    ]
+
+
+def test_the_weight_of_the_kl_changes_for_the_next_rollout_and_not_for_this_one():
+    control = KLController(AdaptiveKL(weight=0.1, target=1.0, horizon=4))
+    measured = Measured(policy=constant(-1.0), reference=constant(-1.5))
+    one = PolicyValuation(measured, GroupBaseline(baseline="none"), control, updates=1)
+    seen = [one.valued([[group([0.0, 0.0], [8, 8])]]) for _ in range(2)]
+    assert [figures["kl_weight"] for _, figures in seen] == pytest.approx([0.1, 0.1 * (1 + 0.2 * 2 / 4)])
+    assert [column(batches[0], "advantage")[0][0][0] for batches, _ in seen] == pytest.approx([-0.4, -0.44])

@@ -33,7 +33,7 @@ def reward_against_kl(steps: Sequence[Row]) -> PointChart | None:
     if len(rollouts) < 2:
         return None
     series = [Series(label="reward, trained on", series=0, points=tuple(_gathered(rollouts)))]
-    looks = [row for row in steps if {"kl", "held_out_score", "held_out_score_low"} <= row.keys()]
+    looks = [row for row in steps if {"held_out_kl", "held_out_score", "held_out_score_low"} <= row.keys()]
     if looks:
         series.append(Series(label="held-out score", series=1, points=tuple(_look(row) for row in looks)))
     return point_chart(AXES, series)
@@ -58,4 +58,4 @@ def _look(row: Row) -> Point:
         high=row["held_out_score_high"],
         count=int(row["held_out_score_count"]),
     )
-    return Point(at=row["kl"], value=value)
+    return Point(at=row["held_out_kl"], value=value)

@@ -10,10 +10,10 @@ which weights are kept. A method adds its objective and what it makes of graded 
 
 from __future__ import annotations
 
-import statistics
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from transformers import PreTrainedModel
@@ -28,9 +28,9 @@ from burnish.models.adapters import adapter_off
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.load import load_model
 from burnish.numerics import cast_weights, compute_dtype, seed_from
-from burnish.protocols import Request
 from burnish.sampling.engine import InProcessEngine
 from burnish.stages.judging import JUDGE, judge_done
+from burnish.stages.looks import HELD_OUT, HeldOut, Looks
 from burnish.stages.policy import PolicyStage
 from burnish.stages.prepare import Prepared, load_text
 from burnish.stages.rewards import Reward
@@ -38,7 +38,6 @@ from burnish.stages.sampling import completion_of
 from burnish.stages.stage import Plan, Work
 from burnish.stages.start import Module, Start
 from burnish.stages.updates import CHECKPOINTS, run_updates
-from burnish.stats import mean_interval
 from burnish.store import Code
 from burnish.text.template import ChatText
 from burnish.text.truncate import TruncationReport, truncated
@@ -47,9 +46,6 @@ from burnish.training.columns import token_rows
 from burnish.training.rollouts import GradeAnswers, Prompt, ReusedRollout, Rollout, Rollouts, Valuation
 from burnish.training.trainer import Probe, Trainer
 from burnish.training.valuation import TokenRows
-
-HELD_OUT = "held_out_score"
-"""The metric that says which weights are best."""
 
 LOOKS_JUDGE = "looks_judge"
 """The judge of the looks, beside that of the reward."""
@@ -68,17 +64,6 @@ class Asked(Prepared):
     prompts: Sequence[Prompt]
     looked_at: Sequence[Prompt]
     text: ChatText
-
-
-@settings
-class Looks:
-    """How the held-out prompts are looked at, every `train.evaluate_every` updates."""
-
-    reward: Reward | None = setting(
-        None, "grades the held-out answers, and training never sees it; the training's own if none is given"
-    )
-    keep: Literal["last", "best"] = setting("last", "weights that are saved: of the last update, or of the best look")
-    patience: int | None = setting(None, "looks without a new best before the run ends; none never ends it", ge=1)
 
 
 @settings
@@ -108,8 +93,8 @@ class OnlineStage(PolicyStage):
         return tuple(dict.fromkeys((*super().code(), *self.reward.code(), *looks)))
 
     @abstractmethod
-    def valuation(self, trainer: Trainer[Tree], start: Start) -> Valuation:
-        """What the method makes of graded answers."""
+    def valuation(self, trainer: Trainer[Tree], start: Start, reference: TokenRows | None) -> Valuation:
+        """What the method makes of graded answers; `reference` gives log-probs under the start of the run."""
 
     def module(self, model: PreTrainedModel) -> Module:
         """The language model, whose log-probs are those at the sampling temperature."""
@@ -200,12 +185,13 @@ class OnlineStage(PolicyStage):
             max_rows=self.rollout.max_rows,
         )
         judge = self.reward.answer_grader(prepared.template_hash, work, JUDGE)
+        reference = self.reference_rows(trainer, start)
         source = Rollouts(
             prepared.prompts,
             engine,
             answer=lambda sample: completion_of(sample, prepared.text),
             judge=judge,
-            valuation=self.valuation(trainer, start),
+            valuation=self.valuation(trainer, start, reference),
             check=self.goal().check,
             rollout=self.rollout,
             batches=self.batches(),
@@ -214,7 +200,12 @@ class OnlineStage(PolicyStage):
             seed=self.seed,
             seen=lambda number, examples: self._write(number, examples, work),
         )
-        probes = [Probe(every=1, look=lambda _: source.facts), *self._looks(prepared, engine, judge, work)]
+        probes = [Probe(every=1, look=lambda _: source.facts)]
+        if prepared.looked_at:
+            held_out = self._held_out(prepared, engine, judge, trainer, start, reference, work)
+            if not _look_file(work, 0).is_file():
+                work.record({"before": held_out.look(0)})
+            probes.append(Probe(every=self.train.evaluate_every, look=lambda one: held_out.look(one.num_updates)))
         best = None
         if prepared.looked_at and (self.looks.keep == "best" or self.looks.patience is not None):
             masters = trainer.optimizers[self.main].masters
@@ -316,34 +307,42 @@ class OnlineStage(PolicyStage):
             report = report.merge(found)
         return prompts, report
 
-    def _looks(self, asked: Asked, engine: InProcessEngine, own: GradeAnswers, work: Work) -> list[Probe[Tree]]:
-        """A look at answers to the held-out prompts; the draws are the same every time, so looks compare."""
-        if not asked.looked_at:
-            return []
+    def _held_out(
+        self,
+        asked: Asked,
+        engine: InProcessEngine,
+        own: GradeAnswers,
+        trainer: Trainer[Tree],
+        start: Start,
+        reference: TokenRows | None,
+        work: Work,
+    ) -> HeldOut:
+        """What looks at the held-out prompts."""
         other = self.looks.reward
-        judge = own if other is None else other.answer_grader(asked.template_hash, work, LOOKS_JUDGE)
-        requests = [Request(id=prompt.example.id, prompt=prompt.tokens) for prompt in asked.looked_at]
-
-        def look(trainer: Trainer[Tree]) -> Mapping[str, float]:
-            groups = engine.sample(requests, self.rollout.decoding, seed=seed_from(self.seed, "look"))
-            answers = [
-                (prompt.example, completion_of(sample, asked.text))
-                for prompt, (sample,) in zip(asked.looked_at, groups, strict=True)
-            ]
-            score = mean_interval([grade.score for grade in judge(answers)])
-            lengths = [len(sample.tokens) for (sample,) in groups]
-            return {
-                HELD_OUT: score.estimate,
-                f"{HELD_OUT}_low": score.low,
-                f"{HELD_OUT}_high": score.high,
-                f"{HELD_OUT}_count": score.count,
-                "held_out_answer_length": statistics.fmean(lengths),
-            }
-
-        return [Probe(every=self.train.evaluate_every, look=look)]
+        return HeldOut(
+            prompts=asked.looked_at,
+            engine=engine,
+            decoding=self.rollout.decoding,
+            seed=seed_from(self.seed, "look"),
+            answer=lambda sample: completion_of(sample, asked.text),
+            score=own if other is None else other.answer_grader(asked.template_hash, work, LOOKS_JUDGE),
+            reward=None if other is None else own,
+            policy=self.token_rows("logp", start.module, trainer),
+            reference=reference,
+            write=lambda update, examples: self._write_look(update, examples, work),
+        )
 
     def _write(self, number: int, examples: Sequence[Example], work: Work) -> None:
         """Write the answers of a rollout down, for people."""
         if self.save_answers_every and number % self.save_answers_every == 0:
             (work.out / "rollouts").mkdir(parents=True, exist_ok=True)
             write_jsonl(work.out / "rollouts" / f"{number:06d}.jsonl", examples)
+
+    def _write_look(self, update: int, examples: Sequence[Example], work: Work) -> None:
+        """Write the answers of a look down, for people and for comparisons."""
+        _look_file(work, update).parent.mkdir(parents=True, exist_ok=True)
+        write_jsonl(_look_file(work, update), examples)
+
+
+def _look_file(work: Work, update: int) -> Path:
+    return work.out / "looks" / f"{update:06d}.jsonl"

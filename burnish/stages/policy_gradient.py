@@ -29,7 +29,15 @@ from burnish.training.optimizer import AdamW
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.rollouts import ReusedRollout, Valuation
 from burnish.training.trainer import Trainer
-from burnish.training.valuation import GAE, Advantages, GroupBaseline, Measured, PairValuation, PolicyValuation
+from burnish.training.valuation import (
+    GAE,
+    Advantages,
+    GroupBaseline,
+    Measured,
+    PairValuation,
+    PolicyValuation,
+    TokenRows,
+)
 
 COST_OF_KL = "what the KL from the reference costs in the reward, and its limit"
 REUSED = "how answers are sampled, and how many updates they are worth"
@@ -62,11 +70,11 @@ class PolicyGradientStage(OnlineStage):
         """The values of the states before each token, None without a critic."""
         return None
 
-    def valuation(self, trainer: Trainer[Tree], start: Start) -> Valuation:
+    def valuation(self, trainer: Trainer[Tree], start: Start, reference: TokenRows | None) -> Valuation:
         """Advantages of each token."""
         measured = Measured(
             policy=self.token_rows("logp", start.module, trainer),
-            reference=self.reference_rows(trainer, start),
+            reference=reference,
             critic=self.critic_rows(trainer),
         )
         return PolicyValuation(measured, self.advantages_by(), KLController(self.kl), updates=self.updates_each())
@@ -252,6 +260,6 @@ class OnlineDPOStage(OnlineStage):
         """DPO as set."""
         return self.objective
 
-    def valuation(self, trainer: Trainer[Tree], start: Start) -> Valuation:
+    def valuation(self, trainer: Trainer[Tree], start: Start, reference: TokenRows | None) -> Valuation:
         """The best against the worst answer."""
-        return PairValuation(self.reference_rows(trainer, start))
+        return PairValuation(reference)

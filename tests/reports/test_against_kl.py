@@ -21,7 +21,7 @@ def steps(rewards: list[float], looks: dict[int, float]) -> list[dict[str, Any]]
             row: dict[str, Any] = {"step": step, "rollout": number, "kl": float(number), "reward": reward}
             if step in looks:
                 score = looks[step]
-                row |= {"held_out_score": score, "held_out_score_low": score - 0.05}
+                row |= {"held_out_score": score, "held_out_score_low": score - 0.05, "held_out_kl": float(number) + 0.5}
                 row |= {"held_out_score_high": score + 0.05, "held_out_score_count": 40}
             rows.append(row)
     return rows

@@ -6,6 +6,7 @@
     listing.py     `--help`, made from settings
     commands.py    run, explain, gc
     talk.py        data inspect, chat
+    curate.py      curate: a recipe, explain, what-if
     doctor.py      what this machine can do
 
 Errors that Burnish raises on purpose are printed without a traceback (`--debug` shows it). Exit codes: 0 done, 1 it
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from burnish import __version__
-from burnish.cli import commands, doctor, stage, talk
+from burnish.cli import commands, curate, doctor, stage, talk
 from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
@@ -32,6 +33,7 @@ from burnish.stages.registry import STAGES
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "run": (commands.run, "run a recipe: a graph of stages"),
     "chat": (talk.chat, "talk to a model"),
+    "curate": (curate.curate, "curate by a recipe; why a document was dropped; what another threshold would change"),
     "data": (talk.data, "look at data: format, counts, lengths, loss mask"),
     "explain": (commands.explain, "show what an artefact was made of, or how two differ"),
     "gc": (commands.gc, "remove artefacts that no recipe names"),

@@ -91,7 +91,7 @@ def render(
     rows = costs(nodes)
     total = total_of(rows)
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             title=title,
@@ -120,7 +120,8 @@ def render(
     )
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """How templates are filled: everything escaped, every name known, and the library's ways to write numbers."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is None or name.endswith(".html"),

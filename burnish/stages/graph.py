@@ -45,7 +45,7 @@ def run_recipe(recipe: Recipe, *, until: str = "", say: Say = print) -> Path:
     chosen = chosen_steps(recipe, until)
     with locked(recipe.out):
         _check_out(recipe)
-        check_plans(chosen[1:])  # the first one checks itself, now
+        check_plans(chosen, but=chosen[:1])  # the first one checks itself, now
         recipe.out.mkdir(parents=True, exist_ok=True)
         record: dict[str, Any] = {"state": "running", "recipe": recipe.name, "started": now(), "stages": {}}
         for step in chosen:
@@ -87,15 +87,19 @@ def chosen_steps(recipe: Recipe, until: str = "") -> tuple[Step, ...]:
     return tuple(step for step in recipe.steps if step.name in wanted)
 
 
-def check_plans(steps: Collection[Step]) -> dict[str, tuple[str, ...]]:
+def check_plans(steps: Collection[Step], *, but: Collection[Step] = ()) -> dict[str, tuple[str, ...]]:
     """Let each stage that has to run, and whose inputs exist, check what it can; returns the lines of its plan.
+
+    Args:
+        steps: of a recipe, all that are to run.
+        but: those of them that are not asked.
 
     Raises:
         BurnishError: what the first stage that could not succeed raises.
     """
     ready = {step.name for step in steps if state_of(step) != "cached"}
     waits = {step.name for step in steps if any(need in ready for need in step.needs)}
-    return {step.name: step.stage.plan().lines for step in steps if step.name in ready - waits}
+    return {step.name: step.stage.plan().lines for step in steps if step.name in ready - waits and step not in but}
 
 
 def _run_step(step: Step, store: Path, say: Say) -> None:

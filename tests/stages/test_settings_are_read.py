@@ -40,10 +40,14 @@ BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}} for verb in TRAINING},
     **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
     **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
+    "curate": {"data": {"x": "x"}, "steps": [{"kind": "exact-dedup"}]},
 }
 """Settings that others need."""
 
-ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other", "judge": {"model": "y"}}
+ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other", "judge": {"model": "y"}} | {
+    "steps": [{"kind": "sample", "share": 0.5}],
+    "fields": {"text": "content"},
+}
 """Values for settings that take a form of their own."""
 
 JUDGED = {"reward": {"grader": "judge", "judge": JUDGE}}

@@ -16,7 +16,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from burnish.data.curate.gathering import Gathered, Input, gathered
 from burnish.data.curate.intake import Intake
 from burnish.data.curate.ledger import Count
 from burnish.data.curate.passes import Pass, go_through, passes_of
-from burnish.data.curate.pieces import READ
+from burnish.data.curate.pieces import READ, READ_REASONS
 from burnish.data.curate.pool import Pool, Task
 from burnish.data.curate.registry import plain_steps, step_names
 from burnish.data.curate.room import Room
@@ -84,7 +84,7 @@ def curate(curation: Curation, out: Path, pool: Pool, say: Callable[[str], None]
 
     Returns:
         The summary, as `summary.json` holds it: `key`; `files`, `shards`; `ids` given and derived; `incidents` by kind;
-        `steps` in order, `read` first, each with its `name` and what `Count` says.
+        `steps` in order, `read` first, each with `name`, `kind`, `source`, `reasons`, `rules` and what `Count` says.
 
     Raises:
         DataError: no document could be read, or a step failed; names it.
@@ -110,7 +110,7 @@ def curate(curation: Curation, out: Path, pool: Pool, say: Callable[[str], None]
 
 def _moved(source: Path, target: Path) -> None:
     """Put a finished file or folder into its place; what a killed run has moved already stays."""
-    if not source.exists():
+    if not source.exists() or (source.is_dir() and not any(source.iterdir())):
         return
     if target.is_dir():
         shutil.rmtree(target)
@@ -156,8 +156,16 @@ class _Run:
             "shards": self.shards,
             "ids": {"given": given, "derived": found.documents - given},
             "incidents": dict(found.incidents),
-            "steps": [{"name": name, **self.counts[name].plain()} for name in (READ, *self.names)],
+            "steps": [self._said(READ), *map(self._said, self.names, self.curation.steps)],
         }
+
+    def _said(self, name: str, step: Step | None = None) -> dict[str, Any]:
+        """What the summary says of a step."""
+        facts: dict[str, Any] = {"kind": "", "source": "", "reasons": list(READ_REASONS), "rules": []}
+        if step is not None:
+            rules = [asdict(rule) for rule in step.rules]
+            facts = {"kind": step.kind, "source": step.source, "reasons": list(step.reasons), "rules": rules}
+        return {"name": name, **facts, **self.counts[name].plain()}
 
     def _cut(self, pieces: Sequence[str]) -> int:
         """Cut the shards; returns how many documents were given an id."""

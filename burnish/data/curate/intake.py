@@ -48,9 +48,7 @@ LONGEST_ID = 500
 class Intake:
     """How files are read as documents."""
 
-    columns: Mapping[str, str] | None = setting(
-        None, "which column is id, text, url or source, such as {text: content}"
-    )
+    fields: Mapping[str, str] | None = setting(None, "which column is id, text, url or source, such as {text: content}")
     documents: Cut = setting("file", "what is one document in a .txt file")
     max_bytes: int = setting(8_000_000, "longer texts are dropped, and named", unit="bytes", ge=1)
     damaged: Literal["drop", "mend", "stop"] = setting(
@@ -58,9 +56,9 @@ class Intake:
     )
 
     def __post_init__(self) -> None:
-        for name in self.columns or {}:
+        for name in self.fields or {}:
             if name not in FIELDS:
-                raise ValueError(f"columns: a document has no field '{name}'; {nearest(name, FIELDS)}")
+                raise ValueError(f"fields: a document has no field '{name}'; {nearest(name, FIELDS)}")
 
     @property
     def longest_line(self) -> int:
@@ -237,7 +235,7 @@ def _document(values: Any, number: int, intake: Intake, *, broken: bool = False)
     """
     if not isinstance(values, Mapping):
         return Incident(row=number, what="no-text", detail=f"found {shown(values)}; expected an object with a text")
-    names = {field: (intake.columns or {}).get(field, field) for field in FIELDS}
+    names = {field: (intake.fields or {}).get(field, field) for field in FIELDS}
     text = values.get(names["text"])
     if not isinstance(text, str):
         detail = f"field '{names['text']}' is {shown(text)}" if names["text"] in values else f"no '{names['text']}'"

@@ -1,0 +1,317 @@
+"""The page about a curation: what each step took, where its limits lie, and what stands at the border.
+
+    waterfall   documents and bytes that are left after each step
+    a step      what it dropped by reason; for each rule a histogram with the limit drawn, and documents on both sides
+    of it
+
+Histograms and samples are of the first shards, as many as hold `SEEN` documents: shards are cut by a hash of the id, so
+the first ones are a random sample of the corpus. Counts are of all documents. Texts come from a crawl: everything is
+escaped by the template, and shown as one line without control characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from burnish.data.curate.explain import limit_text, shortened
+from burnish.data.curate.record import Curated, StepRecord
+from burnish.data.curate.step import Rule
+from burnish.data.curate.what_if import Sample, measured, nearest
+from burnish.reports.page import Tile, environment
+from burnish.reports.scale import Scale, memory, number_of, percent, plain, tick_texts, ticks
+
+SEEN = 50_000
+"""Documents that histograms and samples are made of, at least, if there are so many."""
+
+BINS = 36
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 380, 150, 12, 12, 20, 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What is left after a step, as a row of the waterfall; shares are of what was read, in percent of the width."""
+
+    name: str
+    documents: int
+    bytes: int
+    dropped: int
+    edited: int
+    documents_share: float
+    bytes_share: float
+    lost_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A bar of a histogram: its place and size in the drawing, and whether the rule drops what it holds."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    beyond: bool
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """How a measure is spread over the documents that reached the step.
+
+    Attributes:
+        columns: its bars.
+        limit_x: where the limit is drawn, None if all values are equal to each other and to nothing near it.
+        x_ticks: places and texts of the ticks.
+        description: the figure in words.
+    """
+
+    columns: tuple[Column, ...]
+    limit_x: float
+    x_ticks: tuple[tuple[float, str], ...]
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleView:
+    """A rule on the page."""
+
+    reason: str
+    measure: str
+    limit: str
+    beyond: int
+    first: int
+    histogram: Histogram | None
+    kept: tuple[Sample, ...]
+    dropped: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonView:
+    """What a step dropped or edited for a reason, with a few documents of reasons that are no rules."""
+
+    reason: str
+    documents: int
+    bytes: int
+    edited: int
+    samples: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepView:
+    """A step on the page."""
+
+    name: str
+    kind: str
+    source: str
+    facts: str
+    reasons: tuple[ReasonView, ...]
+    rules: tuple[RuleView, ...]
+
+
+def curation_page(run: Curated, *, samples: int, title: str = "What became of the documents") -> str:
+    """The page.
+
+    Args:
+        run: a finished curation.
+        samples: documents that are shown on each side of a limit, and for each reason that is no rule.
+        title: its heading.
+    """
+    bars = waterfall(run)
+    read, kept = run.steps[0].counts["reached"], run.steps[-1].counts["left"]
+    shards = _first_shards(run)
+    template = environment().get_template("curation.html")
+    return template.render(
+        title=title,
+        lede=f"{number_of(read['documents'], 'document')} went through {number_of(len(run.steps) - 1, 'step')}; "
+        f"{kept['documents']:,} are kept.",
+        tiles=[
+            Tile(name="read", value=f"{read['documents']:,}", detail=f"documents, {memory(read['bytes'])}"),
+            Tile(name="kept", value=f"{kept['documents']:,}", detail=f"documents, {memory(kept['bytes'])}"),
+            Tile(name="kept", value=_share(kept["bytes"], read["bytes"]), detail="of the bytes"),
+            Tile(name="words kept", value=f"{kept['words']:,}", detail="between white space"),
+        ],
+        bars=bars,
+        steps=tuple(_step_view(run, step, shards, samples) for step in run.steps),
+        incidents=sorted(run.summary["incidents"].items()),
+        ids=run.summary["ids"],
+        basis=_basis(run, shards),
+        size={"width": WIDTH, "height": HEIGHT, "top": TOP, "floor": HEIGHT - BOTTOM},
+    )
+
+
+def waterfall(run: Curated) -> tuple[Bar, ...]:
+    """What is left after each step; the first bar is what was read."""
+    read = run.steps[0].counts["reached"]
+    counts = [(step.name, step.counts) for step in run.steps]
+    rows = [(name, c["left"], _documents(c["dropped"]), _documents(c["edited"])) for name, c in counts]
+    documents, size = max(read["documents"], 1), max(read["bytes"], 1)
+    return tuple(
+        Bar(
+            name=name,
+            documents=left["documents"],
+            bytes=left["bytes"],
+            dropped=dropped,
+            edited=edited,
+            documents_share=100 * left["documents"] / documents,
+            bytes_share=100 * left["bytes"] / size,
+            lost_share=100 * dropped / documents,
+        )
+        for name, left, dropped, edited in [("found in the files", read, 0, 0), *rows]
+    )
+
+
+def histogram(values: np.ndarray, rule: Rule) -> Histogram | None:
+    """How some values are spread around a limit; None if there are none.
+
+    The axis reaches over 99% of the values and the limit; what lies beyond is counted in the outermost bars.
+    """
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    low, high = (float(edge) for edge in np.quantile(values, (0.005, 0.995)))
+    low, high = min(low, rule.limit), max(high, rule.limit)
+    if high - low < 1e-12:
+        low, high = low - 0.5, high + 0.5
+    marks = ticks(low, high)
+    x = Scale(low=marks[0], high=marks[-1], start=LEFT, stop=WIDTH - RIGHT)
+    edges = _edges(marks[0], marks[-1], rule.limit)
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    fails = rule.fails((edges[:-1] + edges[1:]) / 2)
+    tallest = max(int(counts.max()), 1)
+    room = HEIGHT - TOP - BOTTOM
+    columns = tuple(
+        Column(
+            x=round(x.at(start), 2),
+            y=round(HEIGHT - BOTTOM - room * count / tallest, 2),
+            width=round(max(x.at(stop) - x.at(start) - 0.6, 0.4), 2),
+            height=round(room * count / tallest, 2),
+            beyond=bool(beyond),
+            text=f"{plain(start)} to {plain(stop)}: {number_of(count, 'document')}",
+        )
+        for start, stop, count, beyond in zip(
+            edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), fails.tolist(), strict=True
+        )
+        if count
+    )
+    beyond_share = float(rule.fails(values).mean())
+    return Histogram(
+        columns=columns,
+        limit_x=round(x.at(rule.limit), 2),
+        x_ticks=tuple(zip((round(x.at(mark), 2) for mark in marks), tick_texts(marks), strict=True)),
+        description=f"{rule.measure}: half of the documents are at or below {plain(float(np.median(values)))}; "
+        f"{percent(beyond_share)} are beyond the limit {plain(rule.limit)}",
+    )
+
+
+def _edges(low: float, high: float, limit: float) -> np.ndarray:
+    """Borders of the bars, evenly spaced, with one at the limit, so that no bar is on both sides of it."""
+    step = (high - low) / BINS
+    below = max(1, round((limit - low) / step)) if limit > low else 0
+    above = max(1, round((high - limit) / step)) if limit < high else 0
+    parts = [np.linspace(low, limit, below + 1)] if below else []
+    parts += [np.linspace(limit, high, above + 1)[1 if below else 0 :]] if above else []
+    return np.concatenate(parts)
+
+
+def _step_view(run: Curated, step: StepRecord, shards: Sequence[int], samples: int) -> StepView:
+    counts = step.counts
+    gone, edited = _documents(counts["dropped"]), _documents(counts["edited"])
+    reached = counts["reached"]["documents"]
+    facts = f"{number_of(reached, 'document')} came here; {gone:,} dropped ({_share(gone, reached)})"
+    tables = [run.rows(step.name, shard) for shard in shards] if samples or step.rules else []
+    ends = [run.ends(shard) for shard in shards] if samples else []
+    ruled = {rule.reason for rule in step.rules}
+    return StepView(
+        name=step.name,
+        kind=step.kind,
+        source=step.source,
+        facts=facts + (f", {edited:,} edited." if edited else "."),
+        reasons=tuple(
+            _reason_view(step, reason, tables, ends, 0 if reason in ruled else samples) for reason in step.reasons
+        ),
+        rules=tuple(_rule_view(step, rule, tables, ends, samples) for rule in step.rules),
+    )
+
+
+def _reason_view(
+    step: StepRecord, reason: str, tables: Sequence[pa.Table], ends: Sequence[pa.Table], samples: int
+) -> ReasonView:
+    dropped, edited = step.counts["dropped"].get(reason), step.counts["edited"].get(reason)
+    return ReasonView(
+        reason=reason,
+        documents=dropped["documents"] if dropped else 0,
+        bytes=dropped["bytes"] if dropped else 0,
+        edited=edited["documents"] if edited else 0,
+        samples=_of_reason(reason, tables, ends, samples),
+    )
+
+
+def _of_reason(
+    reason: str, tables: Sequence[pa.Table], ends: Sequence[pa.Table], count: int
+) -> tuple[tuple[str, str, str], ...]:
+    """The first documents of a reason: id, note and excerpt."""
+    found: list[tuple[str, str, str]] = []
+    for table, end in zip(tables, ends, strict=False):
+        rows = np.flatnonzero(np.array(table.column("reason").to_pylist(), object) == reason)[: count - len(found)]
+        chosen = table.take(pa.array(rows)).to_pylist()
+        excerpts = (
+            dict(zip(end.column("id").to_pylist(), end.column("excerpt").to_pylist(), strict=True)) if chosen else {}
+        )
+        found += [(row["id"], shortened(row["note"] or ""), shortened(excerpts[row["id"]])) for row in chosen]
+    return tuple(found)
+
+
+def _rule_view(
+    step: StepRecord, rule: Rule, tables: Sequence[pa.Table], ends: Sequence[pa.Table], samples: int
+) -> RuleView:
+    values = [measured(table, rule.measure) for table in tables]
+    kept: list[Sample] = []
+    dropped: list[Sample] = []
+    for table, end, mine in zip(tables, ends, values, strict=False):
+        fails = rule.fails(mine)
+        for rows, into in ((~fails, kept), (fails, dropped)):
+            into += nearest(table, end, np.flatnonzero(rows), mine, rule.limit, samples)
+            into.sort(key=lambda one: (abs(one.value - rule.limit), one.id))
+            del into[samples:]
+    first = step.counts["dropped"].get(rule.reason)
+    return RuleView(
+        reason=rule.reason,
+        measure=rule.measure,
+        limit=limit_text(rule),
+        beyond=step.counts["beyond"].get(rule.reason, 0),
+        first=first["documents"] if first else 0,
+        histogram=histogram(np.concatenate(values) if values else np.zeros(0), rule),
+        kept=tuple(kept),
+        dropped=tuple(dropped),
+    )
+
+
+def _first_shards(run: Curated) -> list[int]:
+    """The first shards that hold enough documents."""
+    shards, count = [], 0
+    for shard in range(run.num_shards):
+        shards.append(shard)
+        count += run.ends(shard, ["id"]).num_rows
+        if count >= SEEN:
+            break
+    return shards
+
+
+def _basis(run: Curated, shards: Sequence[int]) -> str:
+    if len(shards) == run.num_shards:
+        return "Histograms and samples are of all documents."
+    return (
+        f"Histograms and samples are of {len(shards)} of {run.num_shards} shards, a random sample; counts are of all."
+    )
+
+
+def _documents(amounts: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(amount["documents"] for amount in amounts.values())
+
+
+def _share(part: float, whole: float) -> str:
+    return percent(part / whole) if whole else "0%"

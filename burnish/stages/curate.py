@@ -1,0 +1,150 @@
+"""`burnish curate`: take a corpus through curation steps; every document's fate stands in the ledger.
+
+    stages:
+      curated:
+        use: curate
+        data: {web: crawl/, wiki: wiki.jsonl.gz}      # source -> file or folder
+        steps:
+          - {kind: gopher-quality, min_words: 40}
+          - {kind: exact-dedup}
+
+Writes `documents/` (what is kept, as Parquet), `ledger/`, `places/`, `incidents.parquet`, `summary.json` and
+`report.html`.
+
+How many processes work, or which Ray cluster, cannot change what comes out, so it is no setting and no part of an
+artefact's key: the variables BURNISH_WORKERS and BURNISH_RAY say it, or `--workers` and `--ray` of the command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType
+from typing import Annotated, Any, ClassVar, cast
+
+import pydantic
+
+from burnish.config import setting, settings
+from burnish.data.curate.cutting import cut
+from burnish.data.curate.documents import Documents
+from burnish.data.curate.engine import Curation, curate
+from burnish.data.curate.finishing import finish
+from burnish.data.curate.gathering import inputs_of
+from burnish.data.curate.intake import Intake
+from burnish.data.curate.passes import go_through
+from burnish.data.curate.pieces import gather
+from burnish.data.curate.pool import InlinePool, Pool, ProcessPool
+from burnish.data.curate.record import Curated
+from burnish.data.curate.registry import OneStep, step_names
+from burnish.errors import ConfigError, shown
+from burnish.reports.curation import curation_page
+from burnish.stages.attempt import num_cores
+from burnish.stages.stage import Plan, Stage, Work
+from burnish.store import Code
+
+WORKERS, RAY = "BURNISH_WORKERS", "BURNISH_RAY"
+REPORT = "report.html"
+
+
+def named_data(value: Any) -> Any:
+    """Paths by source: a mapping as it is; words such as `wiki=data/wiki.jsonl`, or a path, called by its name.
+
+    Raises:
+        ValueError: a word has no path, or a source stands twice.
+    """
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple)):
+        return value
+    found: dict[str, str] = {}
+    for word in words:
+        given, equals, rest = str(word).partition("=")
+        name, path = (given, rest) if equals else (Path(given).name.partition(".")[0], given)
+        if not name or not path or name in found:
+            raise ValueError(f"found {shown(word)}; expected SOURCE=PATH or PATH, every source once")
+        found[name] = path
+    return found
+
+
+Paths = Annotated[dict[str, str], pydantic.BeforeValidator(named_data)]
+
+
+@settings
+class CurateStage(Stage):
+    """Curate a corpus."""
+
+    verb: ClassVar[str] = "curate"
+
+    data: Paths = setting(..., "files or folders of documents, by source", source=True)
+    steps: tuple[OneStep, ...] = setting(..., "what is done, in order, such as [{kind: exact-dedup}]", min_length=1)
+    intake: Intake = setting(Intake(), "how files are read as documents")
+    shard_bytes: int = setting(64_000_000, "text in a shard, about; memory grows with it", unit="bytes", ge=1)
+    samples: int = setting(4, "documents that the report shows on each side of a limit", unit="documents", ge=0)
+
+    def plan(self) -> Plan:
+        """Find the files and ask each step whether it could work."""
+        inputs = inputs_of(self.data)
+        for step in self.steps:
+            step.check()
+        names = step_names(self.steps)
+        size = sum(item.path.stat().st_size for item in inputs) / 1e6
+        lines = (f"{len(inputs)} files of {size:,.1f} MB go through: {', '.join(names)}", _pool_text())
+        return Plan(lines=lines, facts={"files": len(inputs), "steps": list(names)})
+
+    def run(self, work: Work) -> None:
+        """Write documents, ledger and report."""
+        curation = Curation(
+            inputs=inputs_of(self.data), intake=self.intake, steps=self.steps, shard_bytes=self.shard_bytes
+        )
+        with _pool() as pool:
+            summary = curate(curation, work.out, pool, work.say)
+        work.record({"curation": _facts(summary)})
+        page = curation_page(Curated(work.out), samples=self.samples)
+        (work.out / REPORT).write_text(page, encoding="utf-8")
+        work.say(f"report: {work.out / REPORT}")
+
+    def code(self) -> tuple[Code, ...]:
+        """The steps, and what reads, orders and records documents."""
+        engine = (curate, gather, cut, go_through, finish, curation_page)
+        steps = [part for step in self.steps for part in (type(step), *step.code())]
+        return (Documents, Intake, *(cast(FunctionType, function) for function in engine), *steps)
+
+
+@contextmanager
+def _pool() -> Iterator[Pool]:
+    """Who works, as the variables say; ended however the run ends.
+
+    Raises:
+        ConfigError: BURNISH_WORKERS is no whole number above 0.
+        MissingExtra: Ray is asked for and not installed.
+    """
+    pool: Pool = InlinePool() if _workers() == 1 else ProcessPool(_workers())
+    if address := os.environ.get(RAY):
+        from burnish.data.curate.ray_pool import RayPool
+
+        pool = RayPool(None if address == "local" else address, _workers())
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _workers() -> int:
+    text = os.environ.get(WORKERS) or str(num_cores())
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError([f"{WORKERS} is {shown(text)}; expected a whole number of processes, at least 1"])
+    return int(text)
+
+
+def _pool_text() -> str:
+    where = f"on Ray at {os.environ[RAY]}" if os.environ.get(RAY) else "on this machine"
+    return f"{_workers()} tasks at a time {where}"
+
+
+def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The counts for the record: documents read and kept, and what each step dropped."""
+    steps = summary["steps"]
+    gone = {step["name"]: sum(amount["documents"] for amount in step["dropped"].values()) for step in steps}
+    read, kept = steps[0]["reached"], steps[-1]["left"]
+    return {"read": read, "kept": kept, "dropped": gone, "incidents": summary["incidents"], "ids": summary["ids"]}

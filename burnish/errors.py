@@ -17,6 +17,7 @@
     │   ├── Busy         another process works in the folder
     │   ├── Finished     the run in the folder is complete already
     │   └── Changed      the unfinished run in the folder was started with other settings or data
+    ├── WorkersLost      the processes that sample have ended, more often than they may be replaced; says how
     └── MissingExtra     an optional dependency is needed; names the install command
 
 Every message says what happened with the value found, what is allowed, and what to type.
@@ -120,6 +121,10 @@ class Finished(StoreError):
 
 class Changed(StoreError):
     """The unfinished run in the folder was started with other settings or data."""
+
+
+class WorkersLost(BurnishError):
+    """The processes that sample have ended, more often than they may be replaced."""
 
 
 class MissingExtra(BurnishError):

@@ -21,7 +21,7 @@ from burnish.example import Completion, Example
 from burnish.protocols import Decoding, Request, Sample
 from burnish.stages.rewards import Reward
 from burnish.stats import mean_interval
-from burnish.training.rollouts import GradeAnswers, Prompt, Sampler
+from burnish.training.rollouts import GradeAnswers, Prompt, Sampler, version
 from burnish.training.valuation import TokenRows
 
 HELD_OUT = "held_out_score"
@@ -70,7 +70,7 @@ class HeldOut:
 
     def look(self, update: int) -> dict[str, float]:
         """Figures of the policy as it is after `update` updates; the answers are written down."""
-        self.engine.policy_version = f"update-{update}"
+        self.engine.policy_version = version(update)
         requests = [Request(id=prompt.example.id, prompt=prompt.tokens) for prompt in self.prompts]
         samples = [one for (one,) in self.engine.sample(requests, self.decoding, seed=self.seed)]
         asked = zip(self.prompts, samples, strict=True)

@@ -28,7 +28,7 @@ from burnish.models.adapters import adapter_off
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.load import load_model
 from burnish.numerics import cast_weights, compute_dtype, seed_from
-from burnish.sampling.engine import InProcessEngine
+from burnish.sampling.place import engine_at
 from burnish.stages.judging import JUDGE, judge_done
 from burnish.stages.looks import HELD_OUT, HeldOut, Looks
 from burnish.stages.policy import PolicyStage
@@ -43,7 +43,16 @@ from burnish.text.template import ChatText
 from burnish.text.truncate import TruncationReport, truncated
 from burnish.training.best_weights import BestWeights
 from burnish.training.columns import token_rows
-from burnish.training.rollouts import GradeAnswers, Prompt, ReusedRollout, Rollout, Rollouts, Valuation
+from burnish.training.rollouts import (
+    GradeAnswers,
+    Prompt,
+    ReusedRollout,
+    Rollout,
+    Rollouts,
+    Sampler,
+    Valuation,
+    version,
+)
 from burnish.training.trainer import Probe, Trainer
 from burnish.training.valuation import TokenRows
 
@@ -177,13 +186,19 @@ class OnlineStage(PolicyStage):
         """The updates: sample, grade, value, update."""
         assert isinstance(prepared, Asked)
         self._require_room(prepared, start)
-        engine = InProcessEngine(
+        with engine_at(
+            self.rollout.engine,
             self.sampled_from(start),
             stop_tokens=prepared.text.stop_tokens,
-            policy_version="update-0",
+            policy_version=version(0),
             cache_tokens=self.rollout.cache_tokens,
             max_rows=self.rollout.max_rows,
-        )
+            say=work.say,
+        ) as engine:
+            self._train_with(engine, prepared, trainer, start, work)
+
+    def _train_with(self, engine: Sampler, prepared: Asked, trainer: Trainer[Tree], start: Start, work: Work) -> None:
+        """The updates, on what `engine` samples."""
         judge = self.reward.answer_grader(prepared.template_hash, work, JUDGE)
         reference = self.reference_rows(trainer, start)
         source = Rollouts(
@@ -310,7 +325,7 @@ class OnlineStage(PolicyStage):
     def _held_out(
         self,
         asked: Asked,
-        engine: InProcessEngine,
+        engine: Sampler,
         own: GradeAnswers,
         trainer: Trainer[Tree],
         start: Start,

@@ -29,6 +29,7 @@ from burnish.example import Completion, Example
 from burnish.graders.verdicts import FAILED
 from burnish.numerics import generator_from, seed_from
 from burnish.protocols import Answer, Decoding, Grade, Request, Sample, TokenEngine
+from burnish.sampling.place import InProcess, Place
 from burnish.training.source import Feedback
 from burnish.training.tree_json import tree_dict, tree_from
 
@@ -45,6 +46,7 @@ class Rollout:
     most_draws: int = setting(4, "draws of prompts that one rollout may take when groups are left out", ge=1)
     cache_tokens: int = setting(32768, "tokens that the sampler's cache may hold", unit="tokens", ge=1)
     max_rows: int = setting(128, "answers decoded at a time", ge=1)
+    engine: Place = setting(InProcess(), "where answers are sampled", discriminator="kind")
 
 
 @settings
@@ -112,6 +114,11 @@ class Sampler(TokenEngine, Protocol):
     """A token engine over weights that change."""
 
     policy_version: str
+
+
+def version(num_updates: int) -> str:
+    """What the policy's weights are called after so many updates."""
+    return f"update-{num_updates}"
 
 
 class Rollouts:
@@ -256,7 +263,7 @@ class Rollouts:
             for place, prompt in zip(places, prompts, strict=True)
         ]
         self.drawn += count
-        self.engine.policy_version = f"update-{self.updates}"
+        self.engine.policy_version = version(self.updates)
         found = self.engine.sample(requests, self.rollout.decoding, seed=seed_from(self.seed, "rollout"))
         samples.extend(sample for group in found for sample in group)
         answered = [

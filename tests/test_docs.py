@@ -158,7 +158,13 @@ def option_rows(page: Path) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", section, re.MULTILINE))
 
 
-@pytest.mark.parametrize("verb", ["reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce"])
+PAGE_OF = {"rloo": "reinforce", "online-dpo": "dpo"}
+"""Verbs that share the page of another one."""
+
+OPTIONS = ["reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce", "reinforce", "grpo", "ppo", *PAGE_OF]
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
 def test_the_options_of_a_method_are_those_of_its_settings(verb):
     settings = {leaf.name: leaf.default for leaf in leaves(stage_class(verb)) if "." not in leaf.name}
     own = {
@@ -166,7 +172,7 @@ def test_the_options_of_a_method_are_those_of_its_settings(verb):
         for leaf in leaves(stage_class(verb))
         if leaf.name.startswith("objective.")
     }
-    named = option_rows(DOCS / "algorithms" / f"{verb}.md")
+    named = option_rows(DOCS / "algorithms" / f"{PAGE_OF.get(verb, verb)}.md")
     assert own.keys() <= named.keys()
     said = {name: str(yaml.safe_load(default)) for name, default in named.items()}
     assert said == {name: str((settings | own)[name]) for name in named}

@@ -144,6 +144,8 @@ def _runs(segments: Sequence[Segment]) -> list[_Run]:
     runs: list[_Run] = []
     home: dict[int, int] = {}  # prompt segment -> the run that begins with it
     for index, segment in enumerate(segments):
+        if segment.start == segment.stop:
+            continue  # the fused kernel divides by the number of queries
         if segment.parent < 0:
             home[index] = len(runs)
             runs.append(_Run(segment.start, segment.stop, -1, 0))

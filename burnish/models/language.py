@@ -20,6 +20,7 @@ from burnish.batch import Branch, PaddedRows, Tree, TreeBatch, pack, padded_rows
 from burnish.errors import ModelError
 from burnish.models import attention
 from burnish.models.attention import Layout, Rules, TreeLayout
+from burnish.models.flex import tree_layout
 from burnish.models.logprobs import OUTPUTS, Head, Teacher, token_outputs
 from burnish.numerics import TOLERANCE, generator_from
 
@@ -98,7 +99,8 @@ class LanguageModel(nn.Module):
         return self._row_states(rows).index_select(0, rows.last_B())
 
     def _tree_states(self, batch: TreeBatch) -> Tensor:
-        return self.run_layout(batch.tokens_T[None], batch.positions_T[None], TreeLayout(batch.segments))[0]
+        layout = tree_layout(batch.segments, batch.tokens_T.device)
+        return self.run_layout(batch.tokens_T[None], batch.positions_T[None], layout)[0]
 
     def _row_states(self, rows: PaddedRows) -> Tensor:
         """Hidden states of padded rows. (B*L, D)"""

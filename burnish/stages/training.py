@@ -28,6 +28,7 @@ from burnish.data.read import Reading
 from burnish.errors import ConfigError, DataError
 from burnish.models.adapters import Lora
 from burnish.models.card import model_card, push
+from burnish.models.flex import attention_by, attention_for
 from burnish.models.save import SaveDtype
 from burnish.numerics import default_device
 from burnish.objectives.objective import Objective
@@ -114,6 +115,10 @@ class TrainingStage(Stage):
 
     def run(self, work: Work) -> None:
         """Train and save."""
+        with attention_by(self.train.attention):
+            self._train(work)
+
+    def _train(self, work: Work) -> None:
         prepared = self.prepared(work.say)
         work.record({"template_hash": prepared.template_hash, "data": dict(prepared.facts)})
         start = self._start(work)
@@ -178,6 +183,8 @@ class TrainingStage(Stage):
         start.put(default_device(), self.train.precision)
         module = start.module
         work.record({"layout": module.layout, "layout_reason": module.reason, "dtype": str(start.plain.dtype)})
+        kind, reason = attention_for(default_device())
+        work.record({"attention": kind, "attention_reason": reason} if module.layout == "tree" else {})
         work.record({"activations": "computed twice" if self.train.gradient_checkpointing else "kept"})
         if module.reason and self.train.layout == "auto":
             work.say(f"padded layout: {module.reason}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from burnish.batch import Tree
 from burnish.config import setting, settings
 from burnish.errors import Stopped
+from burnish.models.flex import AttentionName
 from burnish.models.language import LayoutName
 from burnish.numerics import Precision
 from burnish.stages.prepare import Prepared
@@ -37,6 +38,9 @@ class Training(Updates):
     epochs: float | None = setting(None, "passes over the data in place of steps; 1 if neither is given", gt=0)
     precision: Precision = setting("auto", "of matrix products; weights are updated in float32 either way")
     layout: LayoutName = setting("auto", "tree computes every prompt once; padded runs any model")
+    attention: AttentionName = setting(
+        "auto", "auto goes by the device: on a GPU one compiled call over all trees; segments is one call per segment"
+    )
     gradient_checkpointing: bool = setting(False, "compute activations twice and keep fewer")
     checkpoint_every: int = setting(50, "updates between checkpoints; 0 writes none", unit="steps", ge=0)
     evaluate_every: int = setting(50, "updates between looks at the held-out data", unit="steps", ge=1)

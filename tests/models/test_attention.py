@@ -119,6 +119,16 @@ def test_gradients_are_those_of_the_definition(name):
         assert torch.allclose(found, expected, atol=1e-5)
 
 
+def test_an_empty_completion_takes_no_part():
+    """Trained on, where the kernel for short sequences runs: it cannot take 0 queries."""
+    results = []
+    for shape in ([(3, [4, 0, 2, 0])], [(3, [4, 2])]):
+        segments = segments_of(shape)
+        states = [state.requires_grad_() for state in queries_keys_values(segments[-1].stop)]
+        results.append(torch.autograd.grad(TreeLayout(segments).attend(0, *states, PLAIN).sin().sum(), states))
+    assert all(torch.equal(found, expected) for found, expected in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_a_sibling_and_another_tree_move_nothing_at_all(name):
     segments = segments_of([(3, [4, 2, 3]), (2, [3])])

@@ -1,0 +1,231 @@
+"""Parameters by part, from a config alone: embeddings, attention, feed-forward, norms, head.
+
+D hidden size, V vocabulary, L layers, H query heads and Hkv key heads of size d, F inner size, E experts of which k are
+chosen. A layer without biases has
+
+    attention       D H d  +  2 D Hkv d  +  H d D         queries, keys and values, output
+    feed-forward    3 D F, gated (Shazeer 2020); 2 D F, plain; with experts E times that and D E for the router
+    norms           2 D (RMSNorm has one number per dimension, LayerNorm two)
+
+and the model V D for embeddings, D for its last norm, and V D for the head, unless head and embeddings are one matrix
+(tied): then it is counted once, under embeddings. This is the accounting of the ST7003 lecture, with grouped-query
+attention, biases and experts added; where the lecture gives the feed-forward layers of Llama 2 biases, they have none.
+
+`parameters_of` counts by these formulas for the families it knows. `counted` counts the parameters of a module by their
+names, for any model; tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from burnish.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """How many parameters a model has.
+
+    Attributes:
+        embeddings: of tokens and, where they are learned, of positions.
+        attention: projections with their biases; in layers that have no attention, what stands in its place.
+        feed_forward: all experts and their routers.
+        norms: of layers, of queries and keys, and the last one.
+        head: 0 where it is tied to the embeddings.
+        tied: whether head and embeddings are one matrix.
+        layer_products: weights of the layers that one token is multiplied with: of the experts, those chosen.
+        head_products: V D.
+        attention_width: L H d, for the products of queries with keys; layers without attention count too.
+    """
+
+    embeddings: int
+    attention: int
+    feed_forward: int
+    norms: int
+    head: int
+    tied: bool
+    layer_products: int
+    head_products: int
+    attention_width: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.embeddings + self.attention + self.feed_forward + self.norms + self.head
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Family:
+    """What the config of a family does not say.
+
+    Attributes:
+        biases: of attention and feed-forward: none, all, of queries, keys and values (qkv), or as `attention_bias` and
+            `mlp_bias` say (asked); gpt_neox asks for attention alone (attention).
+        gated: whether the feed-forward layer has a gate.
+        norms: in a layer.
+        norm_size: numbers per dimension of a norm.
+        query_norm: norms of queries and keys: one per head size, or over all heads.
+        positions: whether positions have embeddings.
+        grouped: whether query heads may share a key head.
+    """
+
+    biases: Literal["none", "all", "qkv", "asked", "attention"] = "none"
+    gated: bool = True
+    norms: int = 2
+    norm_size: int = 1
+    query_norm: Literal["", "head", "whole"] = ""
+    positions: bool = False
+    grouped: bool = True
+
+
+FAMILIES = {
+    "llama": _Family(biases="asked"),
+    "mistral": _Family(),
+    "mixtral": _Family(),
+    "smollm3": _Family(biases="asked"),
+    "qwen2": _Family(biases="qkv"),
+    "qwen3": _Family(biases="asked", query_norm="head"),
+    "qwen3_moe": _Family(biases="asked", query_norm="head"),
+    "gemma": _Family(biases="asked"),
+    "gemma2": _Family(biases="asked", norms=4),
+    "gemma3_text": _Family(biases="asked", norms=4, query_norm="head"),
+    "olmo2": _Family(biases="asked", query_norm="whole"),
+    "phi3": _Family(),
+    "gpt2": _Family(biases="all", gated=False, norm_size=2, positions=True, grouped=False),
+    "gpt_neox": _Family(biases="attention", gated=False, norm_size=2, grouped=False),
+}
+"""Model families that are counted by formula, as transformers calls them."""
+
+
+def parameters_of(config: PretrainedConfig) -> Parameters:
+    """Count by formula.
+
+    Args:
+        config: of a causal language model.
+
+    Raises:
+        ModelError: no formula is known for the family.
+    """
+    config = config.get_text_config(decoder=True)
+    if config.model_type not in FAMILIES:
+        raise ModelError(f"no formula counts the parameters of '{config.model_type}'; known: {', '.join(FAMILIES)}")
+    family, values = FAMILIES[config.model_type], _Values(config)
+    hidden, layers, head_size = values.hidden, values.layers, values.head_size
+    query, key = values.heads * head_size, (values.key_heads if family.grouped else values.heads) * head_size
+    projections = hidden * (query + 2 * key) + query * hidden
+    matrices = 3 if family.gated else 2
+    inner, dense = values.expert_inner, layers - values.expert_layers
+    one, expert = matrices * hidden * values.inner, matrices * hidden * inner
+    router = hidden * values.experts
+    own_biases, wide_biases = _biases(family, values, query, key)
+    table = values.vocabulary * hidden
+    tied = bool(config.tie_word_embeddings)
+    query_norms = {"": 0, "head": 2 * head_size, "whole": query + key}[family.query_norm]
+    return Parameters(
+        embeddings=table + (values.positions * hidden if family.positions else 0),
+        attention=layers * (projections + own_biases),
+        feed_forward=dense * (one + wide_biases) + values.expert_layers * (values.experts * expert + router),
+        norms=layers * (family.norms * family.norm_size * hidden + query_norms) + family.norm_size * hidden,
+        head=0 if tied else table,
+        tied=tied,
+        layer_products=layers * projections + dense * one + values.expert_layers * (values.chosen * expert + router),
+        head_products=table,
+        attention_width=layers * query,
+    )
+
+
+def _biases(family: _Family, values: _Values, query: int, key: int) -> tuple[int, int]:
+    """Biases of one layer: of attention, and of the feed-forward layer."""
+    inputs, output = query + 2 * key, values.hidden
+    wide = (values.inner * (2 if family.gated else 1)) + values.hidden
+    asked = values.flag("attention_bias")
+    if family.biases == "asked":
+        return (inputs + output) * asked, wide * values.flag("mlp_bias")
+    if family.biases == "attention":
+        return (inputs + output) * asked, wide
+    return {"none": 0, "qkv": inputs, "all": inputs + output}[family.biases], wide * (family.biases == "all")
+
+
+class _Values:
+    """The numbers of a config under one set of names; `config` is that of the text model."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        self._config: dict[str, Any] = config.to_dict()
+        self.vocabulary = int(config.vocab_size)
+        self.hidden = int(config.hidden_size)
+        self.layers = int(config.num_hidden_layers)
+        self.heads = int(config.num_attention_heads)
+        self.key_heads = self._number("num_key_value_heads") or self.heads
+        self.head_size = self._number("head_dim") or self.hidden // self.heads
+        self.inner = self._number("intermediate_size", "n_inner") or 4 * self.hidden
+        self.positions = int(config.max_position_embeddings)
+        self.experts = self._number("num_local_experts", "num_experts")
+        self.chosen = self._number("num_experts_per_tok")
+        self.expert_inner = self._number("moe_intermediate_size") or self.inner
+        self.expert_layers = sum(self._has_experts(layer) for layer in range(self.layers))
+
+    def flag(self, name: str) -> bool:
+        """Whether a switch is on."""
+        return bool(self._config.get(name))
+
+    def _number(self, *names: str) -> int:
+        """The first of these that the config has, 0 if it has none."""
+        return next((int(self._config[name]) for name in names if self._config.get(name)), 0)
+
+    def _has_experts(self, layer: int) -> bool:
+        dense = self._config.get("mlp_only_layers") or ()
+        every = self._number("decoder_sparse_step") or 1
+        return self.experts > 0 and layer not in dense and (layer + 1) % every == 0
+
+
+def counted(model: PreTrainedModel) -> Parameters:
+    """Count the parameters of a module, which may be on the meta device.
+
+    Args:
+        model: a causal language model without adapters.
+    """
+    values = _Values(model.config.get_text_config(decoder=True))
+    found = dict.fromkeys(("embeddings", "attention", "feed_forward", "norms", "head"), 0)
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    output = model.get_output_embeddings()
+    head = {id(parameter) for parameter in output.parameters()} if isinstance(output, nn.Linear) else set()
+    products = 0
+    for name, parameter in model.named_parameters():
+        part = "embeddings" if id(parameter) in tables else "head" if id(parameter) in head else _part(name)
+        found[part] += parameter.numel()
+        if part in ("attention", "feed_forward") and parameter.ndim >= 2:
+            share = values.chosen / values.experts if re.search(r"\bexperts\b", name) else 1.0
+            products += round(parameter.numel() * share)
+    return Parameters(
+        **found,
+        tied=bool(tables & head),
+        layer_products=products,
+        head_products=values.vocabulary * values.hidden,
+        attention_width=values.layers * values.heads * values.head_size,
+    )
+
+
+def _part(name: str) -> str:
+    """The part that a parameter of a layer belongs to."""
+    if re.search(r"norm|\bln_", name):
+        return "norms"
+    return "feed_forward" if re.search(r"\b(mlp|feed_forward|experts)\b", name) else "attention"
+
+
+def model_parameters(config: PretrainedConfig) -> Parameters:
+    """Count by formula where there is one, else from the module without its numbers."""
+    text = config.get_text_config(decoder=True)
+    return parameters_of(text) if text.model_type in FAMILIES else counted(empty_model(config))
+
+
+def empty_model(config: PretrainedConfig) -> PreTrainedModel:
+    """The module of a config on the meta device: shapes and no numbers."""
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return model

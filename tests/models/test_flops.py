@@ -1,0 +1,108 @@
+"""The formulas of FLOPs against torch's own count of what runs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from burnish.batch import Branch, Tree, pack
+from burnish.models.adapters import Lora, add_lora
+from burnish.models.flops import Extent, forward_flops, padded_extent, training_flops, tree_extent
+from burnish.models.language import LanguageModel
+from burnish.models.parameters import Parameters, parameters_of
+from burnish.numerics import generator_from
+from tests.models.tiny import VOCABULARY, tiny_model
+
+
+def tree(*lengths: int) -> Tree:
+    def drawn(count: int) -> list[int]:
+        return torch.randint(0, VOCABULARY, (count,), generator=generator_from("flops", count)).tolist()
+
+    branches = tuple(Branch(tokens=drawn(length), weights=[1.0] * length) for length in lengths[1:])
+    return Tree(id=str(lengths), prompt=drawn(lengths[0]), branches=branches)
+
+
+TREES = [tree(7, 4, 5), tree(3, 9)]
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox", "phi3")
+
+
+def fused_attention(query, key, value, *args, out_shape=None, **others) -> int:
+    """The CPU's fused attention, which torch's counter leaves out: queries times keys, twice."""
+    return 4 * query[0] * query[1] * query[2] * key[2] * query[3]
+
+
+def fused_attention_backward(gradient, query, key, *args, out_shape=None, **others) -> int:
+    """Its backward pass, which computes the weights again."""
+    return 10 * query[0] * query[1] * query[2] * key[2] * query[3]
+
+
+def count(part: LanguageModel, *, backward: bool) -> int:
+    aten = torch.ops.aten
+    known = {
+        aten._scaled_dot_product_flash_attention_for_cpu: fused_attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: fused_attention_backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=known) as counter, torch.set_grad_enabled(backward):
+        found = part(pack(TREES), frozenset({"logp"}))["logp"]
+        if backward:
+            found.sum().backward()
+    return int(counter.get_total_flops())
+
+
+def test_the_extent_of_trees():
+    assert tree_extent(TREES) == Extent(tokens=28, scored=18, pairs=11**2 + 5 * 12 + 12**2)
+    assert padded_extent(TREES) == Extent(tokens=36, scored=18, pairs=3 * 12**2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_forward_pass(name):
+    model = tiny_model(name)
+    part = LanguageModel(model, layout="tree")
+    assert count(part, backward=False) == forward_flops(parameters_of(model.config), tree_extent(TREES))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_training_all_weights(name):
+    model = tiny_model(name)
+    part = LanguageModel(model.requires_grad_(True), layout="tree")
+    assert count(part, backward=True) == training_flops(parameters_of(model.config), tree_extent(TREES))
+
+
+def test_gradient_checkpointing():
+    model = tiny_model("llama").requires_grad_(True)
+    parameters = parameters_of(model.config)
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    part = LanguageModel(model, layout="tree").train()
+    found = count(part, backward=True)
+    last = 2 * 28 * 2 * 32 * 48  # torch stops before a layer's last product, whose result nothing needs again
+    assert found == training_flops(parameters, tree_extent(TREES), twice=True) - last
+    assert found > training_flops(parameters, tree_extent(TREES))
+
+
+def test_an_adapter():
+    model = tiny_model("llama")
+    parameters = parameters_of(model.config)
+    adapted = add_lora(model, Lora(rank=3), seed=0)
+    size = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    found = count(LanguageModel(adapted.get_base_model(), layout="tree"), backward=True)
+    wanted = training_flops(parameters, tree_extent(TREES), adapter=size)
+    # Of the first layer's queries, keys and values the input needs no gradient: it comes from frozen embeddings.
+    spared = 2 * 28 * (32 * 32 + 2 * 32 * 16 + 3 * 3 * 32)
+    assert found == wanted - spared
+
+
+def test_the_term_of_the_lecture_and_of_kaplan():
+    """Six operations per weight and token, where attention and head are small."""
+    parameters = Parameters(
+        embeddings=0,
+        attention=0,
+        feed_forward=0,
+        norms=0,
+        head=0,
+        tied=False,
+        layer_products=1000,
+        head_products=0,
+        attention_width=0,
+    )
+    assert training_flops(parameters, Extent(tokens=10, scored=10, pairs=100)) == 6 * 1000 * 10

@@ -23,7 +23,14 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers import logging as transformers_logging
 
 from burnish.errors import BurnishError, ModelError
@@ -122,6 +129,23 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     if base := adapter_base(Path(source.name)):
         return _load_adapted(Path(source.name), base, dtype)
     return read_model(AutoModelForCausalLM, name, source, dtype=dtype)
+
+
+def load_config(name: str) -> PretrainedConfig:
+    """The config of a model, without its weights; of an adapter that of its base.
+
+    Raises:
+        ModelError: it cannot be found or read.
+    """
+    source = source_of(name)
+    if base := adapter_base(Path(source.name)):
+        return load_config(base)
+    with quiet():
+        try:
+            config: PretrainedConfig = AutoConfig.from_pretrained(source.name, **source.arguments)
+        except _UNREADABLE as error:
+            raise ModelError(f"cannot read the config of '{name}': {_first_line(error)}") from error
+    return config
 
 
 def read_model(kind: Any, name: str, source: Source, *, dtype: torch.dtype) -> PreTrainedModel:

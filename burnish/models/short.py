@@ -97,3 +97,9 @@ def _unseen(new: int, old: int) -> Tensor:
 def _hidden(new: int, old: int, dtype: torch.dtype) -> Tensor:
     """Minus infinity where a query does not see a key, 0 elsewhere. (n, m)"""
     return torch.zeros(new, old, dtype=dtype).masked_fill_(_unseen(new, old), float("-inf"))
+
+
+def forget_masks() -> None:
+    """Drop the masks that are kept between calls; made while torch ran on shapes alone, they have no numbers."""
+    _unseen.cache_clear()
+    _hidden.cache_clear()

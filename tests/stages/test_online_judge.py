@@ -155,7 +155,7 @@ def test_the_looks_may_have_a_judge_that_training_never_hears(world: Path, tmp_p
         looks = {"looks": {"reward": judged(server)}, "held_out": 4, "train": {"evaluate_every": 1}}
         out = run(made("grpo", world, steps=2, **looks), tmp_path / "run")
     assert all(1 <= row["held_out_score"] <= 10 and row["reward"] < 1 for row in lines(out))
-    assert len(server.bodies) <= 8
+    assert 0 < len(server.bodies) <= 12  # looks at the start and after each update
     assert "looks_judge" in json.loads((out / "run.json").read_text())
     assert not journal_of(out, LOOKS).exists()
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format docs clean
+.PHONY: help install demo test test-slow check format docs bench bench-tune clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -36,10 +36,24 @@ docs: .venv/.dev  ## build the site into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --strict
 	$(BIN)/python scripts/check_site.py
 
+bench: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## measure speed and memory beside TRL, and write the page
+	$(BIN)/python -m benchmarks.run all
+	$(BIN)/python -m benchmarks.table
+
+bench-tune: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## find TRL's fastest settings, which bench takes
+	$(BIN)/python -m benchmarks.tune all
+
 install: .venv/.dev .venv/.demo-model  ## only set up .venv
 
+# TRL cannot be installed beside everything else, and must not be: it is what Burnish is compared with.
+.venv-peer/.made: benchmarks/peer-constraints.txt
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/python -m pip install --quiet --constraint $< torch
+	.venv-peer/bin/python -m pip install --quiet --constraint $< trl
+	@touch $@
+
 clean:  ## remove the environment, the site and the caches; runs/ stays
-	rm -rf .venv site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
+	rm -rf .venv .venv-peer site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -123,7 +123,7 @@ def _pool() -> Iterator[Pool]:
     if address := os.environ.get(RAY):
         from burnish.data.curate.ray_pool import RayPool
 
-        pool = RayPool(None if address == "local" else address, _workers())
+        pool = RayPool(address, _workers())
     try:
         yield pool
     finally:

@@ -6,26 +6,37 @@ elsewhere; since tasks write whole files under names of their own, one that ran 
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from burnish.data.curate.pool import Task, answered, refusal
 from burnish.errors import DataError, MissingExtra
 
+RETRIES = 2
+"""How often a task is started again whose process or machine is lost."""
+
+STORE = 80 * 2**20
+"""Bytes of Ray's store; tasks exchange counts, and documents go through files."""
+
 
 class RayPool:
-    """Tasks on a Ray cluster, or on one that is started here for this run.
+    """Tasks on a Ray cluster.
+
+    If Ray runs in this process already, it is used and left running. Otherwise it is started or joined here, without
+    dashboard and usage statistics, and `close` ends that.
 
     Args:
-        address: of a cluster, such as `auto` or `ray://host:10001`; None starts one on this machine.
+        address: of a cluster, such as `auto` or `ray://host:10001`; `local` starts one on this machine.
         workers: how many tasks at once.
 
     Raises:
         MissingExtra: Ray is not installed.
-        DataError: there is no cluster at the address.
+        DataError: Ray cannot be started, or there is no cluster at the address.
     """
 
-    def __init__(self, address: str | None, workers: int) -> None:
+    def __init__(self, address: str, workers: int) -> None:
         try:
             import ray
         except ImportError:
@@ -33,14 +44,20 @@ class RayPool:
         self._ray = ray
         self._workers = workers
         self._mine = not ray.is_initialized()
+        if self._mine:
+            self._start(address)
+        self._answered = ray.remote(num_cpus=1, max_retries=RETRIES)(answered)
+
+    def _start(self, address: str) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        own: dict[str, Any] = {}
+        if address == "local":
+            own = {"num_cpus": self._workers, "include_dashboard": False, "object_store_memory": STORE}
         try:
-            if self._mine and address is None:
-                ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
-            elif self._mine:
-                ray.init(address=address, log_to_driver=False, configure_logging=False)
-        except ConnectionError as error:
-            raise DataError(f"there is no Ray cluster at '{address}': {error}") from None
-        self._answered = ray.remote(num_cpus=1, max_retries=2)(answered)
+            self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        except Exception as error:  # Ray raises no narrower one when a machine is too busy for its time limits
+            self._ray.shutdown()
+            raise DataError(f"Ray cannot start at address '{address}': {error}") from error
 
     def run(self, tasks: Sequence[Task]) -> list[Any]:
         """See `burnish.data.curate.pool.Pool`."""

@@ -106,16 +106,18 @@ def command(place: Place, work: Work, side: Side, out: Path) -> list[str]:
 
 
 def script_settings(place: Place, work: Work, every: int) -> dict[str, Any]:
-    """What TRL is told: the settings that were tuned for SFT, and what both sides share."""
-    tuned = {name: value for name, value in place.settings.items() if name != "environment"}
+    """What TRL is told: the settings that were tuned for SFT, and what both sides share.
+
+    Without padding-free batches, for which TRL does not cut long rows.
+    """
+    tuned = {name: value for name, value in place.settings.items() if name not in ("environment", "padding_free")}
     micro = min(int(tuned.pop("per_device_train_batch_size")), work.batch)
     saving = {"save_strategy": "steps", "save_steps": every} if every else {"save_strategy": "no"}
-    length = None if tuned.get("padding_free") else work.max_tokens
     return {
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": work.batch // micro,
         "max_steps": work.updates,
-        "max_length": length,
+        "max_length": work.max_tokens,
         "learning_rate": RATE,
         "lr_scheduler_type": "constant",
         "use_cpu": place.device == "cpu",

@@ -64,7 +64,7 @@ _REFERENCE: list[Choice] = [
 ]
 _STATIC: Choice = ("static cache", {"cache_implementation": "static"})
 _CALLS: list[Choice] = [
-    ("static cache", {"cache": "static"}),
+    ("static cache", {"cache": "static", "prompts_once": False}),
     ("16 answers at a time", {"rows_at_a_time": 16}),
     ("8 answers at a time", {"rows_at_a_time": 8}),
 ]

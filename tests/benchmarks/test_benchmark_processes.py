@@ -110,8 +110,8 @@ def test_both_commands_have_the_same_batch_steps_and_rows(place):
     assert ours[ours.index("--train.checkpoint_every") + 1] == "2"
     told = commands.script_settings(place, work, 2)
     assert told["per_device_train_batch_size"] * told["gradient_accumulation_steps"] == 2
-    assert (told["max_steps"], told["save_steps"], told["max_length"]) == (work.updates, 2, None)
-    assert "environment" not in told
+    assert (told["max_steps"], told["save_steps"], told["max_length"]) == (work.updates, 2, 512)
+    assert not {"environment", "padding_free"} & set(told)
     assert commands.script_settings(place, WORKS["load"], 0)["save_strategy"] == "no"
 
 

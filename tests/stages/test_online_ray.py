@@ -16,7 +16,7 @@ from tests.stages.online_runs import ADAPTER, Vowels, made, write_world
 from tests.stages.runs import digest, lines, run, run_killed, weights
 
 RAY = {"engine": {"kind": "ray"}}
-FIGURES = ("sampler_gap_mean", "sampler_gap_max")
+FIGURES = ("sampler_gap_mean", "sampler_gap_max", "sampler_kl")
 """What the rounding of the sampler's log-probs enters, which depends on who else is in a batch."""
 
 

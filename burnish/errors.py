@@ -17,6 +17,8 @@
     │   ├── Busy         another process works in the folder
     │   ├── Finished     the run in the folder is complete already
     │   └── Changed      the unfinished run in the folder was started with other settings or data
+    ├── RankFailed       another process of the run failed, and said why
+    │   └── RankLost     another process of the run is gone without a word
     ├── WorkersLost      the processes that sample have ended, more often than they may be replaced; says how
     └── MissingExtra     an optional dependency is needed; names the install command
 
@@ -121,6 +123,14 @@ class Finished(StoreError):
 
 class Changed(StoreError):
     """The unfinished run in the folder was started with other settings or data."""
+
+
+class RankFailed(BurnishError):
+    """Another process of the run failed, so this one ends too; the message is the other's."""
+
+
+class RankLost(RankFailed):
+    """Another process of the run is gone without a word: killed, out of memory, or its machine is lost."""
 
 
 class WorkersLost(BurnishError):

@@ -11,6 +11,8 @@
 
 Errors that Burnish raises on purpose are printed without a traceback (`--debug` shows it). Exit codes: 0 done, 1 it
 failed, 2 the settings or the words are wrong, 130 Ctrl-C, 143 stopped by SIGTERM with its state saved.
+
+Under torchrun the words are the same: stages and recipes run in all of its processes, anything else in the first.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 from burnish import __version__
@@ -28,6 +30,7 @@ from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
 from burnish.memory import keep_freed_memory
+from burnish.processes import first_launched, joined, speaks
 from burnish.stages.registry import STAGES
 
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
@@ -52,16 +55,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     keep_freed_memory()
     try:
-        with _orderly_end():
+        with _orderly_end(), _several(words):
             return _dispatch(words)
     except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on where it was", markup=False)
+        if speaks():
+            errors.print("stopped; the same command goes on where it was", markup=False)
         return 130
     except BurnishError as error:
         if debug:
             raise
-        errors.print(f"burnish: {error}", markup=False, highlight=False, soft_wrap=True)
+        if speaks():
+            errors.print(f"burnish: {error}", markup=False, highlight=False, soft_wrap=True)
         return _exit_code(error)
+
+
+def _runs(words: Sequence[str]) -> bool:
+    """Whether the words run a stage or a recipe."""
+    return bool(words) and (words[0] in STAGES or words[0] == "run" or ":" in words[0])
+
+
+def _several(words: Sequence[str]) -> AbstractContextManager[object]:
+    """Meet the other processes of a launcher, for work that they share."""
+    return joined() if _runs(words) else nullcontext()
 
 
 def _exit_code(error: BurnishError) -> int:
@@ -71,6 +86,8 @@ def _exit_code(error: BurnishError) -> int:
 
 
 def _dispatch(words: Sequence[str]) -> int:
+    if not _runs(words) and not first_launched():
+        return 0
     if not words or words[0] in ("-h", "--help", "help"):
         say(overview())
         return 0 if words else 2

@@ -17,7 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from burnish.processes import caused
 from burnish.stages.stage import Stage, Work
+from burnish.stages.together import call
 from burnish.store import Identity, write_record
 
 _CLOCKS = frozenset({"started", "ended", "seconds", "attempts", "error", "peak_memory_bytes"})
@@ -38,7 +40,7 @@ def execute(
 
     Args:
         stage: what to do.
-        folder: made if it is not there.
+        folder: made if it is not there. Other processes of the run, if there are any, share a stage that is shared.
         made_of: written into run.json.
         before: the run.json of the try that this one goes on from.
         say: prints one line.
@@ -47,11 +49,16 @@ def execute(
     folder.mkdir(parents=True, exist_ok=True)
     record = _Record(folder, made_of, before, name)
     try:
+        if stage.shared:
+            call(name, folder, made_of, resume=before is not None)
         stage.run(Work(out=folder, say=say, record=record.add, resume=before is not None))
     except BaseException as error:
+        why = caused(error)
         with contextlib.suppress(OSError):  # a full disk must not hide what went wrong
-            record.fail(error)
-        raise
+            record.fail(why)
+        if why is error:
+            raise
+        raise why from error
     record.finish()
 
 

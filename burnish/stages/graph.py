@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burnish.errors import ConfigError, StoreError
+from burnish.processes import Processes
 from burnish.stages.attempt import now, peak_memory_bytes
 from burnish.stages.recipe import Recipe, Step
 from burnish.stages.run import make_artefact
+from burnish.stages.together import dismiss, follow
 from burnish.store import PART, locked, read_record, write_record
 
 Say = Callable[[str], None]
@@ -27,7 +29,7 @@ State = Literal["cached", "unfinished", "new"]
 
 
 def run_recipe(recipe: Recipe, *, until: str = "", say: Say = print) -> Path:
-    """Run what is missing and publish.
+    """Run what is missing and publish. Where there are several processes, all of them call this.
 
     Args:
         recipe: from `read_recipe`.
@@ -43,6 +45,9 @@ def run_recipe(recipe: Recipe, *, until: str = "", say: Say = print) -> Path:
         BurnishError: what a stage raises; the same command goes on after a fix.
     """
     chosen = chosen_steps(recipe, until)
+    if not Processes().leads:
+        follow({step.name: (step.stage, step.identity) for step in chosen})
+        return recipe.out
     with locked(recipe.out):
         _check_out(recipe)
         check_plans(chosen, but=chosen[:1])  # the first one checks itself, now
@@ -58,6 +63,7 @@ def run_recipe(recipe: Recipe, *, until: str = "", say: Say = print) -> Path:
         record |= {"state": "finished", "ended": now(), "seconds": round(sum(spent), 3), "published": published}
         record["peak_memory_bytes"] = max([peak_memory_bytes(), *peaks])
         write_record(recipe.out, record)
+    dismiss()
     return recipe.out
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,22 +28,24 @@ from burnish.example import Example, write_jsonl
 from burnish.models.adapters import adapter_off
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.load import load_model
-from burnish.numerics import cast_weights, compute_dtype, seed_from
-from burnish.sampling.place import engine_at
+from burnish.numerics import compute_dtype, seed_from
+from burnish.sampling.place import InProcess, engine_at
 from burnish.stages.judging import JUDGE, judge_done
 from burnish.stages.looks import HELD_OUT, HeldOut, Looks
 from burnish.stages.policy import PolicyStage
 from burnish.stages.prepare import Prepared, load_text
 from burnish.stages.rewards import Reward
 from burnish.stages.sampling import completion_of
+from burnish.stages.shared_sampling import SharedEngine, WholeCopy, graded_by_first, is_divided
 from burnish.stages.stage import Plan, Work
-from burnish.stages.start import Module, Start
+from burnish.stages.start import Module, Start, started
 from burnish.stages.updates import CHECKPOINTS, run_updates
 from burnish.store import Code
 from burnish.text.template import ChatText
 from burnish.text.truncate import TruncationReport, truncated
 from burnish.training.best_weights import BestWeights
 from burnish.training.columns import token_rows
+from burnish.training.parallel import put_in_place
 from burnish.training.rollouts import (
     GradeAnswers,
     Prompt,
@@ -173,7 +176,7 @@ class OnlineStage(PolicyStage):
     def run(self, work: Work) -> None:
         """Train and save; what judges replied is kept until then."""
         super().run(work)
-        for name in (JUDGE, LOOKS_JUDGE):
+        for name in (JUDGE, LOOKS_JUDGE) if work.leads else ():
             judge_done(work, name)
 
     def num_steps(self, prepared: Prepared) -> int:
@@ -186,20 +189,29 @@ class OnlineStage(PolicyStage):
         """The updates: sample, grade, value, update."""
         assert isinstance(prepared, Asked)
         self._require_room(prepared, start)
-        with engine_at(
-            self.rollout.engine,
-            self.sampled_from(start),
-            stop_tokens=prepared.text.stop_tokens,
-            policy_version=version(0),
-            cache_tokens=self.rollout.cache_tokens,
-            max_rows=self.rollout.max_rows,
-            say=work.say,
-        ) as engine:
+        ranks = trainer.ranks
+        samplers = ranks.count if isinstance(self.rollout.engine, InProcess) else 1
+        with ExitStack() as stack:
+            part, refresh = self._whole_policy(start, trainer, samples=ranks.index < samplers)
+            own = None
+            if part is not None:
+                place = engine_at(
+                    self.rollout.engine,
+                    part,
+                    stop_tokens=prepared.text.stop_tokens,
+                    policy_version=version(0),
+                    cache_tokens=self.rollout.cache_tokens,
+                    max_rows=self.rollout.max_rows,
+                    say=work.say,
+                )
+                own = stack.enter_context(place)
+            engine = SharedEngine(own, samplers=samplers, ranks=ranks, refresh=refresh)
             self._train_with(engine, prepared, trainer, start, work)
 
     def _train_with(self, engine: Sampler, prepared: Asked, trainer: Trainer[Tree], start: Start, work: Work) -> None:
         """The updates, on what `engine` samples."""
-        judge = self.reward.answer_grader(prepared.template_hash, work, JUDGE)
+        hash_ = prepared.template_hash
+        judge = graded_by_first(lambda: self.reward.answer_grader(hash_, work, JUDGE), trainer.ranks)
         reference = self.reference_rows(trainer, start)
         source = Rollouts(
             prepared.prompts,
@@ -224,7 +236,8 @@ class OnlineStage(PolicyStage):
         best = None
         if prepared.looked_at and (self.looks.keep == "best" or self.looks.patience is not None):
             masters = trainer.optimizers[self.main].masters
-            best = BestWeights(work.out / CHECKPOINTS, HELD_OUT, masters, patience=self.looks.patience)
+            folder, patience = work.out / CHECKPOINTS, self.looks.patience
+            best = BestWeights(folder, HELD_OUT, masters, patience=patience, writes=work.leads)
         run_updates(trainer, source, self.train, work, verb=self.verb, probes=probes, best=best)
         work.record({"updates": trainer.num_updates, "stopped_early": source.ended or None})
         if source.ended:
@@ -238,10 +251,7 @@ class OnlineStage(PolicyStage):
         """Numbers of every token by a part, with the micro-batches of the update."""
 
         def rows(trees: Sequence[Tree]) -> Sequence[Sequence[Sequence[float]]]:
-            def micros(some: Sequence[Tree]) -> Any:
-                return [micro for own in trainer.plan(some) for micro in own if not micro.spare]
-
-            return token_rows(part, output, trees, micros=micros, device=trainer.device)
+            return token_rows(part, output, trees, micros=trainer.plan, device=trainer.device, ranks=trainer.ranks)
 
         return rows
 
@@ -260,8 +270,22 @@ class OnlineStage(PolicyStage):
         copy = language_model(
             load_model(self.model), layout=start.module.layout, temperature=self.rollout.decoding.temperature
         )
-        cast_weights(copy.to(trainer.device), compute_dtype(self.train.precision, trainer.device))
+        dtype, divided = compute_dtype(self.train.precision, trainer.device), self.train.divide
+        put_in_place(copy, copy.model, device=trainer.device, dtype=dtype, ranks=trainer.ranks, divided=divided)
         return self.token_rows("logp", copy, trainer)
+
+    def _whole_policy(
+        self, start: Start, trainer: Trainer[Tree], *, samples: bool
+    ) -> tuple[LanguageModel | None, Callable[[], None]]:
+        """What this rank samples from, and what gives it the weights as they are now; None if it does not sample."""
+        policy = self.sampled_from(start)
+        if not is_divided(policy):
+            return policy if samples else None, lambda: None
+        copy = None
+        if samples:
+            again = started(self.model, self.module, adapter=self.adapter, seed=self.seed)
+            copy = self.sampled_from(again.put(trainer.device, self.train.precision, "nothing"))
+        return copy, WholeCopy(policy, copy, compute_dtype(self.train.precision, trainer.device)).refresh
 
     def sampled_from(self, start: Start) -> LanguageModel:
         """What answers are sampled from."""
@@ -333,14 +357,16 @@ class OnlineStage(PolicyStage):
         work: Work,
     ) -> HeldOut:
         """What looks at the held-out prompts."""
-        other = self.looks.reward
+        other, score = self.looks.reward, own
+        if other is not None:
+            score = graded_by_first(lambda: other.answer_grader(asked.template_hash, work, LOOKS_JUDGE), trainer.ranks)
         return HeldOut(
             prompts=asked.looked_at,
             engine=engine,
             decoding=self.rollout.decoding,
             seed=seed_from(self.seed, "look"),
             answer=lambda sample: completion_of(sample, asked.text),
-            score=own if other is None else other.answer_grader(asked.template_hash, work, LOOKS_JUDGE),
+            score=score,
             reward=None if other is None else own,
             policy=self.token_rows("logp", start.module, trainer),
             reference=reference,
@@ -349,14 +375,15 @@ class OnlineStage(PolicyStage):
 
     def _write(self, number: int, examples: Sequence[Example], work: Work) -> None:
         """Write the answers of a rollout down, for people."""
-        if self.save_answers_every and number % self.save_answers_every == 0:
+        if work.leads and self.save_answers_every and number % self.save_answers_every == 0:
             (work.out / "rollouts").mkdir(parents=True, exist_ok=True)
             write_jsonl(work.out / "rollouts" / f"{number:06d}.jsonl", examples)
 
     def _write_look(self, update: int, examples: Sequence[Example], work: Work) -> None:
         """Write the answers of a look down, for people and for comparisons."""
-        _look_file(work, update).parent.mkdir(parents=True, exist_ok=True)
-        write_jsonl(_look_file(work, update), examples)
+        if work.leads:
+            _look_file(work, update).parent.mkdir(parents=True, exist_ok=True)
+            write_jsonl(_look_file(work, update), examples)
 
 
 def _look_file(work: Work, update: int) -> Path:

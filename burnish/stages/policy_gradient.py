@@ -14,7 +14,7 @@ from burnish.models.adapters import add_lora
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
 from burnish.models.value import HeadStart, PolicyWithValue, policy_with_value, value_model, value_model_from_reward
-from burnish.numerics import cast_weights, compute_dtype, default_device, seed_from
+from burnish.numerics import compute_dtype, default_device, seed_from
 from burnish.objectives.dpo import DPO
 from burnish.objectives.grpo import GRPO
 from burnish.objectives.objective import Objective
@@ -23,9 +23,10 @@ from burnish.objectives.reinforce import Reinforce
 from burnish.sampling.kl_control import AdaptiveKL, FixedKL, KLControl, KLController
 from burnish.stages.online import Asked, OnlineStage
 from burnish.stages.prepare import load_text
-from burnish.stages.start import Module, Start
+from burnish.stages.start import Module, Start, undivided
 from burnish.text.rendering import TemplateSettings
 from burnish.training.optimizer import AdamW
+from burnish.training.parallel import Ranks, put_in_place
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.rollouts import ReusedRollout, Valuation
 from burnish.training.trainer import Trainer
@@ -236,8 +237,10 @@ class PPOStage(PolicyGradientStage):
             add_lora(backbone, self.adapter, seed=seed_from(self.seed, "critic"))
         exact = {name: value.detach() for name, value in trainable_parameters(module).items()}
         device = default_device()
-        cast_weights(module.to(device).language, compute_dtype(self.train.precision, device))
-        return Part(module=module, optimizer=self.critic.optimizer, exact=exact)
+        dtype = compute_dtype(self.train.precision, device)
+        divided = self.train.divide
+        put_in_place(module, module.language, device=device, dtype=dtype, ranks=Ranks(), divided=divided)
+        return Part(module=module, optimizer=self.critic.optimizer, exact=undivided(exact, module))
 
 
 @settings

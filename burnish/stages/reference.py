@@ -31,6 +31,7 @@ from burnish.stages.updates import Training
 from burnish.store import column_file, columns_folder, content_key, read_column, source_keys, write_column
 from burnish.text.rendering import TemplateSettings
 from burnish.training.columns import completion_logps, trees_digest
+from burnish.training.parallel import Ranks
 
 COLUMN = "reference_logp"
 
@@ -52,14 +53,18 @@ def reference_logps(
     identity = _identity(source, trees, train, template_hash)
     path = column_file(columns_folder(work.out), COLUMN, identity)
     work.record({"reference": {"model": source, "key": identity["model"], "column": path.name}})
-    found = read_column(path, [len(tree.branches) for tree in trees])
+    ranks = Ranks()
+    found: Sequence[Sequence[float]] | None = ranks.told(
+        read_column(path, [len(tree.branches) for tree in trees]) if work.leads else None
+    )
     if found is not None:
         work.say(f"reference log-probs of {len(trees)} examples read from the cache ({path})")
         return found
     work.say(f"computing reference log-probs of {len(trees)} examples with {source}")
     clock = time.monotonic()
-    values = _computed(trees, start if other is None else _loaded(other, train), train)
-    write_column(path, values, identity)
+    values = _computed(trees, start if other is None else _loaded(other, train), train, ranks)
+    if work.leads:
+        write_column(path, values, identity)
     work.say(f"reference log-probs of {len(trees)} examples computed in {time.monotonic() - clock:.1f} s")
     return values
 
@@ -77,16 +82,16 @@ def check_reference(reference: str, prepared: Prepared, template: TemplateSettin
         )
 
 
-def _computed(trees: Sequence[Tree], reference: Start, train: Training) -> list[tuple[float, ...]]:
+def _computed(trees: Sequence[Tree], reference: Start, train: Training, ranks: Ranks) -> list[tuple[float, ...]]:
     device = next(reference.module.parameters()).device
+    budget, cost = train.token_budget, reference.cost
     with adapter_off(reference.model):
-        return completion_logps(reference.module, trees, budget=train.token_budget, cost=reference.cost, device=device)
+        return completion_logps(reference.module, trees, budget=budget, cost=cost, device=device, ranks=ranks)
 
 
 def _loaded(source: str, train: Training) -> Start:
     reference = started(source, lambda model: language_model(model, layout=train.layout), adapter=None, seed=0)
-    reference.put(default_device(), train.precision)
-    return reference
+    return reference.put(default_device(), train.precision, train.divide)
 
 
 def _identity(source: str, trees: Sequence[Tree], train: Training, template_hash: str) -> Mapping[str, Any]:

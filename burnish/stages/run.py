@@ -17,8 +17,10 @@ from typing import Any
 
 from burnish.config import dump, sources
 from burnish.errors import Changed, ConfigError, Finished, StoreError
+from burnish.processes import Processes
 from burnish.stages.attempt import execute
 from burnish.stages.stage import Stage
+from burnish.stages.together import dismiss, follow
 from burnish.store import PART, RECORD, Difference, Identity, content_key, differences, identity, locked, read_record
 
 Say = Callable[[str], None]
@@ -65,6 +67,8 @@ def stage_identity(stage: Stage, known: Mapping[str, str] | None = None) -> Iden
 def run_stage(stage: Stage, out: Path, *, overwrite: bool = False, say: Say = print) -> Path:
     """Run one stage into `out`; go on there if an unfinished run has the same settings and data.
 
+    Where there are several processes, all of them call this.
+
     Args:
         stage: what to do.
         out: the folder of the result.
@@ -82,6 +86,9 @@ def run_stage(stage: Stage, out: Path, *, overwrite: bool = False, say: Say = pr
         ConfigError: an input is not there, or lies in `out`.
         BurnishError: what the stage itself raises; the run can be resumed after a fix.
     """
+    if not Processes().leads:
+        follow({"": (stage, stage_identity(stage))})
+        return out
     with locked(out):
         start = start_of(stage, out, overwrite=overwrite)
         if start.replaces:
@@ -90,6 +97,7 @@ def run_stage(stage: Stage, out: Path, *, overwrite: bool = False, say: Say = pr
         elif start.record is not None:
             say(start.says)
         execute(stage, out, start.identity, start.record, say=say)
+    dismiss()
     return out
 
 

@@ -36,12 +36,15 @@ class Work:
         record: adds facts to `run.json`, such as `{"template_hash": ...}`; written at once. A mapping is merged with
             what stands under its name (`numerics` holds the thread count already); the runner's own names are refused.
         resume: whether `out` may hold an unfinished try of the same settings.
+        leads: whether this process writes into `out`. Where several share the work of a stage, the others compute
+            along and write nothing but their share of a checkpoint; `say` and `record` do nothing there.
     """
 
     out: Path
     say: Callable[[str], None]
     record: Callable[[Mapping[str, Any]], None]
     resume: bool = False
+    leads: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +66,13 @@ class Stage(ABC):
     Class attributes:
         verb: the name on the command line and in recipes.
         growable: fields that may be raised when a run is resumed, or continued after its end.
+        shared: whether several processes share its work; `run` is then called in each of them. Any other stage runs on
+            rank 0, and the others wait for it.
     """
 
     verb: ClassVar[str]
     growable: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, work: Work) -> None:

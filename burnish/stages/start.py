@@ -9,8 +9,9 @@ reward model) stays float32, and is its own master.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from peft import PeftModel
@@ -23,8 +24,9 @@ from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue
-from burnish.numerics import Precision, cast_weights, compute_dtype
+from burnish.numerics import Precision, compute_dtype
 from burnish.training.optimizer import put
+from burnish.training.parallel import Divided, Ranks, put_in_place, rows_of, wholes
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.plan import packed_cost, padded_cost
 
@@ -62,10 +64,11 @@ class Start:
         """Tokens that a group of trees takes in the layout that runs."""
         return packed_cost(trees) if self.module.layout == "tree" else padded_cost(trees)
 
-    def put(self, device: torch.device, precision: Precision) -> None:
-        """Move it to the device, and the transformers model's weights to the compute dtype."""
-        self.module.to(device)
-        cast_weights(self.plain, compute_dtype(precision, device))
+    def put(self, device: torch.device, precision: Precision, divided: Divided) -> Start:
+        """Itself on the device, with the transformers model's weights in the compute dtype, or divided among ranks."""
+        dtype = compute_dtype(precision, device)
+        put_in_place(self.module, self.plain, device=device, dtype=dtype, ranks=Ranks(), divided=divided)
+        return replace(self, exact=undivided(self.exact, self.module))
 
 
 def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter: Lora | None, seed: int) -> Start:
@@ -84,6 +87,13 @@ def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter:
     return Start(source=source, model=model, module=module, exact=exact)
 
 
+def undivided(exact: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The float32 values of parameters that ranks hold whole; divided ones are float32 themselves, and their values
+    from before would be the whole model once more."""
+    parameters = dict(module.named_parameters())
+    return {name: value for name, value in exact.items() if rows_of(parameters[name]) is None}
+
+
 def learned(
     start: Start,
     masters: Mapping[str, nn.Parameter],
@@ -91,14 +101,20 @@ def learned(
     *,
     adapter: Lora | None,
     seed: int,
-) -> Start:
+    ranks: Ranks,
+) -> Start | None:
     """The start model with the float32 masters of a run, not the rounded weights that were computed with.
 
-    `start` must not be used afterwards. The other arguments are those of `started`.
+    `start` must not be used afterwards. The other arguments are those of `started`. All ranks must call it; those that
+    do not lead get None.
     """
-    if adapter is None:
+    values = wholes(masters)
+    if not ranks.leads:
+        deque(values, maxlen=0)
+        return None
+    if adapter is None and not any(rows_of(master) for master in masters.values()):
         start.module.float()
-    else:  # its frozen weights were rounded too
+    else:  # weights that do not train were rounded, others are divided
         start = started(start.source, build, adapter=adapter, seed=seed)
-    put(masters, start.module)
+    put(values, start.module)
     return start

@@ -69,6 +69,7 @@ class TrainingStage(Stage):
     push: str | None = setting(None, "hub name to upload the finished model to")
 
     growable: ClassVar[tuple[str, ...]] = ("steps",)
+    shared: ClassVar[bool] = True
     main: ClassVar[str] = "policy"
 
     @abstractmethod
@@ -134,7 +135,12 @@ class TrainingStage(Stage):
         )
         self.train_on(prepared, trainer, start, work)
         masters = trainer.optimizers[self.main].masters
-        trained = learned(start, masters, self.module, adapter=self.adapter, seed=self.seed)
+        trained = learned(start, masters, self.module, adapter=self.adapter, seed=self.seed, ranks=trainer.ranks)
+        if trained is not None:
+            self._finish(trained, prepared, work)
+
+    def _finish(self, trained: Start, prepared: Prepared, work: Work) -> None:
+        """Save the model, and upload it if that is asked for."""
         self.save(trained, prepared, work.out / "model")
         remove_checkpoints(work.out / CHECKPOINTS)
         if self.push is not None:
@@ -180,7 +186,7 @@ class TrainingStage(Stage):
         start = started(self.model, self.module, adapter=self.adapter, seed=self.seed)
         if self.train.gradient_checkpointing:
             start.plain.activation_checkpointing_enable({"use_reentrant": False})
-        start.put(default_device(), self.train.precision)
+        start = start.put(default_device(), self.train.precision, self.train.divide)
         module = start.module
         work.record({"layout": module.layout, "layout_reason": module.reason, "dtype": str(start.plain.dtype)})
         kind, reason = attention_for(default_device())

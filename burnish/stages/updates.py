@@ -7,6 +7,7 @@ the checkpoint is a function of the settings and the data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from burnish.batch import Tree
 from burnish.config import setting, settings
@@ -19,6 +20,7 @@ from burnish.stages.stage import Work
 from burnish.training.best_weights import BestWeights
 from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
 from burnish.training.interrupt import Interrupt
+from burnish.training.parallel import Divided
 from burnish.training.progress import ProgressBar
 from burnish.training.record import Record, TrackerName, tracker_named
 from burnish.training.source import Source
@@ -44,6 +46,9 @@ class Training(Updates):
     gradient_checkpointing: bool = setting(False, "compute activations twice and keep fewer")
     checkpoint_every: int = setting(50, "updates between checkpoints; 0 writes none", unit="steps", ge=0)
     evaluate_every: int = setting(50, "updates between looks at the held-out data", unit="steps", ge=1)
+    divide: Divided = setting(
+        "weights", "what several processes divide besides the examples: weights and their optimiser's state, or nothing"
+    )
     trackers: tuple[TrackerName, ...] = setting((), "draw the metrics elsewhere too")
 
 
@@ -71,35 +76,43 @@ def run_updates(
     Raises:
         Stopped: a signal asked for it; the state is saved.
     """
-    checkpoints = work.out / CHECKPOINTS
+    checkpoints, ranks, asked = work.out / CHECKPOINTS, trainer.ranks, False
     found = restore_checkpoint(checkpoints, trainer, source)
     if found:
         work.say(f"going on after update {found.num_updates}")
-    trackers = [tracker_named(name, folder=work.out, run=work.out.name) for name in train.trackers]
-    keep = found.metrics_bytes if found else 0
-    with (
-        Record(work.out / METRICS, keep_bytes=keep, trackers=trackers) as record,
-        ProgressBar(verb, total=trainer.steps, done=trainer.num_updates) as bar,
-        Interrupt() as interrupt,
-    ):
+    with ExitStack() as stack:
+        record = stack.enter_context(_record(work, train, found.metrics_bytes if found else 0)) if work.leads else None
+        bar = stack.enter_context(ProgressBar(verb, total=trainer.steps, done=trainer.num_updates)) if record else None
+        interrupt = stack.enter_context(Interrupt())
+        ranks.wait()
         if best is not None:
             best.restore(work.out / METRICS)
+        ranks.wait()
 
         def after(metrics: Mapping[str, float]) -> bool:
+            nonlocal asked
             step, every = trainer.num_updates, train.checkpoint_every
-            record.write(step, metrics)
-            bar.show(step, metrics)
+            if record and bar:
+                record.write(step, metrics)
+                bar.show(step, metrics)
             ended = best is not None and best.look(step, metrics)
-            if interrupt.asked or (every and (step % every == 0 or step == trainer.steps)):
-                save_checkpoint(checkpoints, trainer, source, metrics, metrics_bytes=record.num_bytes)
+            asked = ranks.any(interrupt.asked)  # the launcher's signal reaches one rank an update before another
+            if asked or (every and (step % every == 0 or step == trainer.steps)):
+                written = record.num_bytes if record else 0
+                save_checkpoint(checkpoints, trainer, source, metrics, metrics_bytes=written)
                 if best is not None:
                     best.tidy()
-            return ended or interrupt.asked
+            return ended or asked
 
         if best is None or not best.over:
             trainer.run(source, probes=probes, after=after, feedback=found.feedback if found else None)
-    if interrupt.asked and trainer.num_updates < trainer.steps:
+    if asked and trainer.num_updates < trainer.steps:
         raise Stopped(f"stopped after update {trainer.num_updates} of {trainer.steps}; run the same command to go on")
+
+
+def _record(work: Work, train: Training, keep_bytes: int) -> Record:
+    trackers = [tracker_named(name, folder=work.out, run=work.out.name) for name in train.trackers]
+    return Record(work.out / METRICS, keep_bytes=keep_bytes, trackers=trackers)
 
 
 def held_out_probes(prepared: Prepared, train: Training) -> list[Probe[Tree]]:

@@ -15,11 +15,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from burnish.errors import StoreError
+from burnish.training.parallel import put_whole, wholes
 
 
 class BestWeights:
@@ -30,17 +30,27 @@ class BestWeights:
         metric: higher is better.
         masters: the float32 weights that are kept.
         patience: looks without a new best before the run ends; None never ends it.
+        writes: whether this rank writes the files; all ranks must call `look` and `put_back`.
 
     Attributes:
         step: the update with the best figure, 0 before the first look.
         value: the best figure.
     """
 
-    def __init__(self, folder: Path, metric: str, masters: Mapping[str, nn.Parameter], *, patience: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        metric: str,
+        masters: Mapping[str, nn.Parameter],
+        *,
+        patience: int | None,
+        writes: bool = True,
+    ) -> None:
         self.folder = folder
         self.metric = metric
         self.masters = masters
         self.patience = patience
+        self.writes = writes
         self.step, self.value, self.behind = 0, float("-inf"), 0
 
     def restore(self, metrics: Path) -> None:
@@ -56,10 +66,9 @@ class BestWeights:
         if self.metric not in metrics:
             return False
         if self._hear(step, metrics[self.metric]):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            beside = self.folder / ".best.part"
-            save_file({name: value.detach().cpu().contiguous() for name, value in self.masters.items()}, beside)
-            beside.rename(self._file(step))
+            found = {name: value.cpu().contiguous() for name, value in wholes(self.masters) if self.writes}
+            if self.writes:
+                self._save(found, step)
         return self.over
 
     @property
@@ -69,11 +78,10 @@ class BestWeights:
 
     def tidy(self) -> None:
         """Remove what is not the best; call it when a checkpoint has been written, never before."""
-        for path in self.folder.glob("best-*.safetensors"):
+        for path in self.folder.glob("best-*.safetensors") if self.writes else ():
             if path != self._file(self.step):
                 path.unlink()
 
-    @torch.no_grad()
     def put_back(self) -> None:
         """Give the masters the values of the best update.
 
@@ -83,7 +91,7 @@ class BestWeights:
         if not self._file(self.step).is_file():
             raise StoreError(f"the weights of update {self.step} are not in {self.folder}; start over with --overwrite")
         for name, value in load_file(self._file(self.step)).items():
-            self.masters[name].copy_(value)
+            put_whole(value, self.masters[name])
 
     def _hear(self, step: int, value: float) -> bool:
         """Whether this is a new best."""
@@ -91,6 +99,12 @@ class BestWeights:
         self.step, self.value = (step, value) if better else (self.step, self.value)
         self.behind = 0 if better else self.behind + 1
         return better
+
+    def _save(self, weights: dict[str, Tensor], step: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self.folder / ".best.part"
+        save_file(weights, beside)
+        beside.rename(self._file(step))
 
     def _file(self, step: int) -> Path:
         return self.folder / f"best-{step:08d}.safetensors"

@@ -1,29 +1,30 @@
 """Checkpoints: everything that decides the future of a run, in one folder that appears whole or not at all.
 
     checkpoints/step-00000040/
-        state.json          update count, source state, feedback, size of metrics.jsonl
-        policy.safetensors  float32 masters and AdamW's moments of the part `policy`; one file per trainable part
+        state.json                           update count, source state, feedback, size of metrics.jsonl, ranks
+        policy-00001-of-00001.safetensors    float32 masters and AdamW's moments of the part `policy`: one file per
+                                             trainable part and rank
 
 A checkpoint is written beside and renamed, and the one before it is removed only afterwards, so a process killed at any
-moment leaves a complete one. Frozen weights are not in it: the run's record pins the model that they come from. With
-several ranks the first one writes; tensors are whole in the file, so the number of ranks may differ on resume.
+moment leaves a complete one. Frozen weights are not in it: the run's record pins the model that they come from. Each
+rank writes what it holds and reads what it needs (`shares.py`), so the number of ranks may differ on resume.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from burnish.batch import Item
 from burnish.errors import StoreError
+from burnish.training.shares import Shares, write_share
 from burnish.training.source import Source
 from burnish.training.trainer import Trainer
 
@@ -53,32 +54,41 @@ def save_checkpoint(
     All ranks must call it.
     """
     target = folder / f"{_PREFIX}{trainer.num_updates:08d}"
-    tensors = {name: optimizer.state() for name, optimizer in trainer.optimizers.items()}
-    state = {
-        "num_updates": trainer.num_updates,
-        "source": source.state(),
-        "feedback": dict(feedback),
-        "metrics_bytes": metrics_bytes,
-    }
-    if trainer.ranks.index == 0:
-        _write(target, tensors, state)
-        for old in _found(folder):
-            if old != target:
-                shutil.rmtree(old)
-    trainer.ranks.wait()
+    beside = target.with_name(f".{target.name}.part")
+    ranks = trainer.ranks
+    if ranks.leads:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+    ranks.wait()
+    if not beside.is_dir():
+        raise StoreError(
+            f"rank {ranks.index} on {socket.gethostname()} does not see the folder {beside} that rank 0 has made; "
+            "choose an --out on a disk that all machines share"
+        )
+    for name, optimizer in trainer.optimizers.items():
+        write_share(beside, name, optimizer.state(), ranks)
+    ranks.wait()
+    if ranks.leads:
+        state = {
+            "num_updates": trainer.num_updates,
+            "source": source.state(),
+            "feedback": dict(feedback),
+            "metrics_bytes": metrics_bytes,
+            "ranks": ranks.count,
+        }
+        (beside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        _put_in_place(beside, target)
+    ranks.wait()
     return target
 
 
-def _write(target: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-    beside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for name, own in tensors.items():
-        save_file({key: value.contiguous() for key, value in own.items()}, beside / f"{name}.safetensors")
-    (beside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+def _put_in_place(beside: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     beside.rename(target)
+    for old in _found(target.parent):
+        if old != target:
+            shutil.rmtree(old)
 
 
 def restore_checkpoint(folder: Path, trainer: Trainer[Any], source: Source[Item]) -> Resumed | None:
@@ -94,7 +104,8 @@ def restore_checkpoint(folder: Path, trainer: Trainer[Any], source: Source[Item]
     try:
         state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
         for name, optimizer in trainer.optimizers.items():
-            optimizer.restore(load_file(newest / f"{name}.safetensors"))
+            shares = Shares(newest, name, state["ranks"])
+            optimizer.restore({key: shares.read(key, optimizer.master_of(key)) for key in shares.names()})
         source.restore(state["source"])
         resumed = Resumed(
             num_updates=state["num_updates"], feedback=state["feedback"], metrics_bytes=state["metrics_bytes"]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.batch import Branch, Tree, TreeBatch
+from burnish.training.parallel import Ranks
 from burnish.training.plan import MicroBatch, plan
 
 
@@ -27,6 +28,7 @@ def completion_logps(
     budget: int,
     cost: Callable[[Sequence[Tree]], int],
     device: torch.device,
+    ranks: Ranks | None = None,
 ) -> list[tuple[float, ...]]:
     """Summed log-prob of each completion of each tree, nats.
 
@@ -36,6 +38,7 @@ def completion_logps(
         budget: tokens that are computed together.
         cost: tokens that a group of trees takes.
         device: where the module is.
+        ranks: who shares the work, all of whom call this; None computes all of it here.
 
     Raises:
         OverBudget: a tree does not fit.
@@ -44,7 +47,7 @@ def completion_logps(
     def sums(batch: TreeBatch) -> Tensor:
         return batch.sum_C(module(batch, frozenset({"logp"}), {})["logp"])
 
-    return _by_tree(module, trees, sums, budget=budget, cost=cost, device=device)
+    return _by_tree(module, trees, sums, budget=budget, cost=cost, device=device, ranks=ranks)
 
 
 def completion_scores(
@@ -107,17 +110,21 @@ def _by_tree(
     budget: int,
     cost: Callable[[Sequence[Tree]], int],
     device: torch.device,
+    ranks: Ranks | None = None,
 ) -> list[Any]:
     """What `value_C` gives for each completion (a number, or a list of them), tree by tree, in the order of `trees`."""
+    index, count = (0, 1) if ranks is None else (ranks.index, ranks.count)
     module.eval()
     numbered = [replace(tree, id=str(index)) for index, tree in enumerate(with_shared_columns(trees))]
     found: dict[str, tuple[Any, ...]] = {}
-    for micro in plan(numbered, budget=budget, coupling="group", cost=cost)[0]:
+    for micro in plan(numbered, budget=budget, coupling="group", ranks=count, cost=cost)[index]:
         batch = Tree.collate(micro.items).to(device)
         values = value_C(batch).tolist()
         for tree in micro.items:
             found[tree.id] = tuple(values[: len(tree.branches)])
             del values[: len(tree.branches)]
+    for own in [found] if ranks is None else ranks.gathered(found):
+        found |= own
     return [found[tree.id] for tree in numbered]
 
 
@@ -127,8 +134,9 @@ def token_rows(
     output: str,
     trees: Sequence[Tree],
     *,
-    micros: Callable[[Sequence[Tree]], Sequence[MicroBatch[Tree]]],
+    micros: Callable[[Sequence[Tree]], Sequence[Sequence[MicroBatch[Tree]]]],
     device: torch.device,
+    ranks: Ranks,
 ) -> list[list[list[float]]]:
     """A number of every scored token: `found[tree][completion][token]`, of token t what predicts it.
 
@@ -136,19 +144,22 @@ def token_rows(
         module: provides `output`, (N,).
         output: its name, such as `logp` or `value`.
         trees: every token of their completions has a weight.
-        micros: cuts them as the update will, so that the numbers are the update's to the last bit.
+        micros: cuts them for every rank as the update will, so that the numbers are the update's to the last bit.
         device: where the module is.
+        ranks: who shares the work; all of them call this.
     """
     module.eval()
     counts = [len(tree.branches) for tree in trees]
     starts = [sum(counts[:index]) for index in range(len(counts))]
     places = [[float(start + offset) for offset in range(count)] for start, count in zip(starts, counts, strict=True)]
     found: dict[int, list[float]] = {}
-    for micro in micros(with_column(trees, "place", places)):
+    for micro in micros(with_column(trees, "place", places))[ranks.index]:
         batch = Tree.collate(micro.items).to(device)
         values = module(batch, frozenset({output}), {})[output].split(batch.num_scored_C().long().tolist())
         for place, row in zip(batch.columns["place"].long().tolist(), values, strict=True):
             found[place] = row.tolist()
+    for own in ranks.gathered(found):
+        found |= own
     return [[found[start + offset] for offset in range(count)] for start, count in zip(starts, counts, strict=True)]
 
 

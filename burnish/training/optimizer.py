@@ -8,22 +8,25 @@ rounding. After the update the master is rounded into the parameter.
          ▲                                                            │ clip, AdamW
          └────────────────────── rounded ◄── master (float32) ◄───────┘
 
-A parameter that is float32 already (or sharded by FSDP, which keeps its own float32 shards) is its own master. Where
+A parameter that is float32 already is its own master; so are the float32 rows of one that is divided by FSDP, which
+gathers them in the compute dtype. Where
 two optimisers are made for the same parameters, the later one gets the gradients. Weight decay applies to matrices and
 not to vectors: biases and norm scales have no direction to shrink in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from burnish.config import setting, settings
-from burnish.training.parallel import sharded_like, whole
+from burnish.training.parallel import held
 
 _collectors: MutableMapping[Tensor, RemovableHandle] = WeakIdKeyDictionary()
 """The hook that empties each parameter's gradient into a master; a second one would find nothing."""
@@ -67,10 +70,8 @@ class MasterOptimizer:
                 master = nn.Parameter(start.to(device=parameter.device, dtype=torch.float32))
                 self.masters[name] = master
                 _collect(parameter, master)
-        matrices = [master for master in self.masters.values() if master.ndim >= 2]
-        vectors = [master for master in self.masters.values() if master.ndim < 2]
         self.adam = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            _groups(list(self.masters.values()), settings.weight_decay),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
@@ -103,40 +104,57 @@ class MasterOptimizer:
                 parameter.copy_(self.masters[name])
 
     def state(self) -> dict[str, Tensor]:
-        """Masters and moments as whole tensors by name, for a checkpoint. All ranks must call it."""
-        tensors = {f"master.{name}": whole(master.detach()) for name, master in self.masters.items()}
+        """Masters and moments by name, for a checkpoint; those that are divided among ranks stay so."""
+        tensors = {f"master.{name}": master.detach() for name, master in self.masters.items()}
         for name, master in self.masters.items():
             for key, value in self.adam.state.get(master, {}).items():
-                tensors[f"adam.{key}.{name}"] = whole(value)
+                tensors[f"adam.{key}.{name}"] = value
         return tensors
+
+    def master_of(self, key: str) -> nn.Parameter:
+        """The master that an entry of the state belongs to, and is divided as.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        return self.masters[key.split(".", 1)[1] if key.startswith("master.") else key.split(".", 2)[2]]
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave. All ranks must call it.
+        """Put back what `state` gave: of divided entries the rows that this rank holds.
 
         Raises:
             KeyError: a master is missing.
             RuntimeError: one has another shape.
         """
         for name, master in self.masters.items():
-            master.copy_(sharded_like(tensors[f"master.{name}"], master))
+            held(master).copy_(tensors[f"master.{name}"])
             if f"adam.step.{name}" in tensors:
-                moments = {key: tensors[f"adam.{key}.{name}"] for key in ("exp_avg", "exp_avg_sq")}
-                state = {key: sharded_like(value, master).clone() for key, value in moments.items()}
-                self.adam.state[master] = {"step": tensors[f"adam.step.{name}"].clone(), **state}
+                moments = {key: torch.zeros_like(master) for key in ("exp_avg", "exp_avg_sq")}
+                for key, moment in moments.items():
+                    held(moment).copy_(tensors[f"adam.{key}.{name}"])
+                self.adam.state[master] = {"step": tensors[f"adam.step.{name}"].clone(), **moments}
         self.publish()
 
 
 @torch.no_grad()
-def put(masters: Mapping[str, nn.Parameter], module: nn.Module) -> None:
-    """Copy masters into the parameters of the same names of another copy of the part.
+def put(masters: Iterable[tuple[str, Tensor]], module: nn.Module) -> None:
+    """Copy whole masters, by name, into the parameters of the same names of another copy of the part.
 
     Raises:
         KeyError: the module has no parameter of such a name.
     """
     parameters = dict(module.named_parameters())
-    for name, master in masters.items():
+    for name, master in masters:
         parameters[name].copy_(master)
+
+
+def _groups(masters: Sequence[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, vectors do not; what is divided among ranks stands apart, as its sums are its own."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for master in masters:
+        groups.setdefault((isinstance(master, DTensor), master.ndim >= 2), []).append(master)
+    return [{"params": some, "weight_decay": decay * is_matrix} for (_, is_matrix), some in groups.items()]
 
 
 def _collect(parameter: nn.Parameter, master: nn.Parameter) -> None:

@@ -327,8 +327,10 @@ class Trainer(Generic[ItemT]):
             part.module.train(mode and not part.frozen)
 
     def _randomness(self, micro: int) -> AbstractContextManager[None]:
-        """Dropout, where a part has any, is a function of the seed, the update, the rank and the micro-batch."""
-        return _seeded(seed_from(self.seed, "dropout", self.num_updates, self.ranks.index, micro))
+        """Dropout, where a part has any, is a function of the seed, the update and the micro-batch's place in the plan,
+        which is dealt out in turn: so it does not depend on the number of ranks."""
+        place = micro * self.ranks.count + self.ranks.index
+        return _seeded(seed_from(self.seed, "dropout", self.num_updates, 0, place))
 
     def _reduced(self, pending: _Pending, penalty: Tensor | None) -> dict[str, float]:
         mine = merged([*pending.metrics, {"tokens": Sum(float(pending.num_tokens))}])

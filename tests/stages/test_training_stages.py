@@ -279,6 +279,7 @@ ALSO = {
 
 ELSEWHERE = {
     "reading.on_bad_row": "needs a bad row: tests/data/test_data_read.py",
+    "train.divide": "needs several processes: tests/stages/test_several_processes.py",
     "template.date": "needs a template that asks for the date: tests/text",
 }
 """Settings that good data with a plain template cannot show."""

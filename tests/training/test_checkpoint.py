@@ -18,7 +18,7 @@ from burnish.batch import Tree
 from burnish.errors import StoreError
 from burnish.objectives.dpo import DPO
 from burnish.objectives.sft import SFT
-from burnish.training import checkpoint
+from burnish.training import checkpoint, shares
 from burnish.training.checkpoint import remove_checkpoints, restore_checkpoint, save_checkpoint
 from burnish.training.optimizer import AdamW
 from burnish.training.record import CLOCKS, Record
@@ -132,7 +132,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, never_stopped, monkeypat
 
     with monkeypatch.context() as patch:
         if where == "save_file":
-            patch.setattr(checkpoint, "save_file", die)
+            patch.setattr(shares, "save_file", die)
         elif where == "rename":
             patch.setattr(Path, "rename", die)
         else:
@@ -205,7 +205,7 @@ def scramble(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, scramble, Path.unlink])
-@pytest.mark.parametrize("name", ["policy.safetensors", "state.json"])
+@pytest.mark.parametrize("name", ["policy-00001-of-00001.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_an_error_that_says_what_to_do(tmp_path, damage, name: str):
     Run(tmp_path, *CASES[0]).go(until=1)
     damage(tmp_path / "checkpoints" / "step-00000001" / name)

@@ -97,10 +97,10 @@ def test_a_state_that_does_not_fit_is_refused():
 def test_masters_are_put_into_another_copy():
     optimizer, _ = stepped(SETTINGS, dtype=torch.bfloat16)
     line = nn.Linear(4, 3, bias=False)
-    put(optimizer.masters, line)
+    put(optimizer.masters.items(), line)
     assert torch.equal(line.weight, optimizer.masters["weight"])
     with pytest.raises(KeyError, match="weight"):
-        put(optimizer.masters, nn.Module())
+        put(optimizer.masters.items(), nn.Module())
 
 
 def test_a_parameter_without_a_gradient_stands_still():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from burnish.metrics import Max, Mean, Sum
-from burnish.training.parallel import Ranks, sharded_like, whole
+from burnish.training.parallel import Ranks, held, rows_of, whole
 from tests.training import two_ranks
 from tests.training.toys import Circle, ThreadRanks, on_ranks
 
@@ -103,7 +103,8 @@ def test_one_process_is_one_rank():
     ranks.wait()
     tensor = torch.ones(3)
     assert whole(tensor) is tensor
-    assert sharded_like(tensor, torch.zeros(3)) is tensor
+    assert held(tensor) is tensor
+    assert rows_of(tensor) is None
 
 
 def test_metrics_are_added_up_in_the_order_of_the_ranks():

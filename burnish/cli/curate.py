@@ -10,7 +10,7 @@ from pathlib import Path
 from burnish.cli import commands, stage
 from burnish.cli.console import say
 from burnish.cli.words import Option, Words, one, read_words, refuse, split_words
-from burnish.errors import ConfigError
+from burnish.errors import StoreError
 
 _HELP = """burnish curate RECIPE.yaml [options of burnish run]: run a recipe
 burnish curate --data SOURCE=PATH --steps "[{kind: KIND}]" --out DIR: run the stage alone, settings below
@@ -92,7 +92,7 @@ def _folder(given: str | None) -> Path:
     """The folder of the curation that is meant.
 
     Raises:
-        ConfigError: none is named and none is found.
+        StoreError: none is named and none is found.
     """
     from burnish.store import read_record
 
@@ -103,7 +103,7 @@ def _folder(given: str | None) -> Path:
     records = {folder: read_record(folder) or {} for folder in folders}
     done = [f for f, r in records.items() if r.get("verb") == "curate" and r.get("state") == "finished"]
     if not done:
-        raise ConfigError([f"no finished curation in {store} or runs/; name its folder with --run DIR"])
+        raise StoreError(f"no finished curation in {store} or runs/; name its folder with --run DIR")
     newest = max(done, key=lambda folder: str(records[folder]["ended"]))
     say(f"of {newest}")
     return newest

@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import ClassVar, cast
 
 from burnish.config import setting, settings
-from burnish.data.curate.python_docs import TOPICS, python_docs
+from burnish.data.curate.python_docs import TOPICS, python_docs, topics_in
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.store import Code
 
@@ -28,9 +28,9 @@ class PythonDocsStage(Stage):
     )
 
     def plan(self) -> Plan:
-        """Count them."""
-        count = sum(1 for _ in python_docs(Path(self.topics)))
-        return Plan(lines=(f"{count:,} texts of the Python of {self.topics}",), facts={"documents": count})
+        """Read the topics; the library is left for the run."""
+        count = len(topics_in(Path(self.topics)))
+        return Plan(lines=(f"{count} topics, and the docstrings of the library around them",), facts={"topics": count})
 
     def run(self, work: Work) -> None:
         """Write `documents.jsonl`."""

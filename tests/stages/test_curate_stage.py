@@ -158,7 +158,7 @@ def test_the_verbs(data, tmp_path, capsys):
 
 
 def test_without_a_curation_the_folder_has_to_be_named(data, capsys):
-    assert main(["curate", "explain", "n0"]) == 2
+    assert main(["curate", "explain", "n0"]) == 1
     assert "name its folder with --run DIR" in capsys.readouterr().err
 
 

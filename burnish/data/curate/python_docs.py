@@ -37,13 +37,18 @@ def python_docs(topics: Path = TOPICS) -> Iterator[dict[str, str]]:
     Raises:
         DataError: it is no such file.
     """
-    for name, text in sorted(_topics(topics).items()):
+    for name, text in sorted(topics_in(topics).items()):
         yield {"id": f"topic:{name}", "text": text, "source": "topics"}
     for name, path in sorted(_modules(topics.parents[1])):
         yield from _docstrings(name, path)
 
 
-def _topics(path: Path) -> Mapping[str, str]:
+def topics_in(path: Path) -> Mapping[str, str]:
+    """The topics of the file `pydoc_data/topics.py`, by name.
+
+    Raises:
+        DataError: it is no such file.
+    """
     try:
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "topics":

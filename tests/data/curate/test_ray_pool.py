@@ -28,7 +28,8 @@ pool = RayPool("local", 2)
 run_steps(STEPS, rows_of(), Path(sys.argv[1]), files=3, shard_bytes=900, pool=pool)
 for name, function, argument in (("wrong", divmod, (1, 0)), ("gone", os._exit, (3,))):
     try:
-        pool.run([Task(name="first", function=abs, arguments=(1,)), Task(name=name, function=function, arguments=argument)])
+        first = Task(name="first", function=abs, arguments=(1,))
+        pool.run([first, Task(name=name, function=function, arguments=argument)])
     except DataError as error:
         print(str(error).splitlines()[0])
 print(pool.run([Task(name="n", function=abs, arguments=(-n,)) for n in range(4)]))

@@ -1,0 +1,125 @@
+"""A rehearsed update against the same update done, byte for byte on torch's own account."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import LlamaConfig, PreTrainedModel
+
+from burnish.batch import Branch, Tree, pack
+from burnish.models.adapters import Lora, add_lora
+from burnish.models.language import LanguageModel
+from burnish.models.parameters import parameters_of
+from burnish.models.score import ScoreModel
+from burnish.numerics import cast_weights
+from burnish.training.live_bytes import LiveBytes
+from burnish.training.optimizer import AdamW, MasterOptimizer
+from burnish.training.part import trainable_parameters
+from burnish.training.rehearsal import Rehearsal, Stretches, rehearsed, shortened
+from tests.models.tiny import ARCHITECTURES, tiny_model
+
+LAYERS = 6
+READS = frozenset({"logp"})
+
+
+def config(layers: int = LAYERS) -> LlamaConfig:
+    return LlamaConfig(**{**tiny_model("llama").config.to_dict(), "num_hidden_layers": layers, "hidden_size": 64})
+
+
+def tree(*lengths: int) -> Tree:
+    branches = tuple(Branch(tokens=[3] * length, weights=[1.0] * length) for length in lengths[1:])
+    return Tree(id=str(lengths), prompt=[5] * lengths[0], branches=branches)
+
+
+TREES = [tree(20, 9, 14), tree(7, 18)]
+
+
+def language(model: PreTrainedModel) -> LanguageModel:
+    return LanguageModel(model, layout="tree")
+
+
+def done(adapter: Lora | None, dtype: torch.dtype) -> int:
+    """The most bytes alive in an update of the whole model, beyond those before it."""
+    with LiveBytes() as live:
+        model = type(tiny_model("llama"))(config()).requires_grad_(adapter is None)
+        part = language(model)
+        if adapter is not None:
+            add_lora(model, adapter, seed=0)
+        named = trainable_parameters(part)
+        exact = {name: value.detach() for name, value in named.items()}
+        cast_weights(model, dtype)
+        optimizer = MasterOptimizer(named, AdamW(), exact)
+        del exact
+        live.lap()
+        before = live.now
+        part.train()
+        part(pack(TREES[:1]), READS)["logp"].sum().backward()
+        optimizer.step(1.0)
+    return live.peak - before
+
+
+def most(found: Stretches) -> int:
+    return max(found.forward, found.head, found.top, found.bottom, found.update)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("adapter", [None, Lora(rank=2)])
+def test_what_is_rehearsed_is_what_happens(adapter, dtype):
+    rehearsal = Rehearsal(config=config(), build=language, reads=READS, adapter=adapter, dtype=dtype)
+    assert most(rehearsed(rehearsal, TREES[:1])) == pytest.approx(done(adapter, dtype), rel=0.02)
+
+
+def test_no_memory_is_taken_for_a_large_model():
+    large = LlamaConfig(hidden_size=8192, num_hidden_layers=80, num_attention_heads=64, intermediate_size=28672)
+    rehearsal = Rehearsal(config=large, build=language, reads=READS, adapter=None, dtype=torch.bfloat16)
+    found = rehearsed(rehearsal, [tree(100, 100)])
+    assert found.update > 12 * parameters_of(large).total  # two moments and the gradients
+
+
+def test_gradient_checkpointing_keeps_less():
+    plain, twice = (
+        rehearsed(
+            Rehearsal(config=config(), build=language, reads=READS, adapter=None, dtype=torch.bfloat16, twice=twice),
+            TREES,
+        )
+        for twice in (False, True)
+    )
+    assert twice.kept < plain.kept / 4
+
+
+def test_twice_the_tokens_keep_about_twice_as_much():
+    rehearsal = Rehearsal(config=config(), build=language, reads=READS, adapter=None, dtype=torch.bfloat16)
+    one, two = (rehearsed(rehearsal, [tree(30, 20)] * count).kept for count in (1, 2))
+    assert two == pytest.approx(2 * one, rel=0.1)
+
+
+def test_a_reward_model_has_no_logits():
+    def scorer(model: PreTrainedModel) -> ScoreModel:
+        return ScoreModel(model, layout="tree", seed=0)
+
+    rehearsal = Rehearsal(config=config(), build=scorer, reads=frozenset({"score"}), adapter=None, dtype=torch.bfloat16)
+    assert rehearsed(rehearsal, TREES).kept > 0
+
+
+def test_real_tensors_are_computed_right_afterwards():
+    """Masks that attention keeps between calls must not be those of the rehearsal."""
+    part = language(tiny_model("llama"))
+    before = part(pack(TREES), READS)["logp"]
+    rehearsed(Rehearsal(config=config(), build=language, reads=READS, adapter=None, dtype=torch.float32), TREES)
+    after = part(pack(TREES), READS)["logp"]
+    after.sum().backward()
+    assert type(after) is torch.Tensor
+    assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("name", ["mixtral", "gpt2", "gemma2"])
+def test_families(name):
+    model = tiny_model(name)
+    rehearsal = Rehearsal(config=model.config, build=language, reads=READS, adapter=None, dtype=torch.bfloat16)
+    assert rehearsed(rehearsal, TREES).kept > 0
+
+
+def test_what_a_config_says_of_each_layer_is_cut_too():
+    found = shortened(tiny_model("gemma2").config, 3)
+    assert found.layer_types == ["sliding_attention", "full_attention", "sliding_attention"]
+    assert ARCHITECTURES["gemma2"][1]["layer_types"] == ["sliding_attention", "full_attention"]

@@ -17,7 +17,8 @@ from burnish.data.curate.record import Curated
 from burnish.data.curate.registry import steps_from
 from burnish.data.curate.step import Rule
 from burnish.reports import curation
-from burnish.reports.curation import curation_page, histogram, waterfall
+from burnish.reports.curation import curation_page, waterfall
+from burnish.reports.histogram import WIDTH, histogram
 
 HOSTILE = "<script>alert(1)</script> \x1b[31m & \"quoted\" 'too' </style>"
 STEPS = [{"kind": "gopher-quality", "min_words": 5, "min_stop_words": 0}, {"kind": "exact-dedup"}, {"kind": "c4"}]
@@ -129,7 +130,7 @@ def test_histograms_of_odd_values_can_be_drawn(values):
     drawn = histogram(np.array(values), RULE)
     assert drawn is not None
     assert all(column.width > 0 and column.height > 0 for column in drawn.columns)
-    assert 0 <= drawn.limit_x <= curation.WIDTH
+    assert 0 <= drawn.limit_x <= WIDTH
 
 
 def test_nothing_to_draw():

@@ -46,11 +46,15 @@ class Documents:
     Args:
         batch: has the columns of `DOCUMENT`.
         split: the words of each text where they are known already, None where they are not.
+        words: the words of all texts, where they are known.
     """
 
-    def __init__(self, batch: pa.RecordBatch, split: list[list[str] | None] | None = None) -> None:
+    def __init__(
+        self, batch: pa.RecordBatch, split: list[list[str] | None] | None = None, words: Words | None = None
+    ) -> None:
         self.batch = batch
         self._split: list[list[str] | None] = split if split is not None else [None] * batch.num_rows
+        self._words = words
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -80,13 +84,15 @@ class Documents:
         """UTF-8 bytes of each text, (n,) int64."""
         return text_bytes(self.batch.column("text"))
 
-    @cached_property
+    @property
     def words(self) -> Words:
         """The words of the texts (`burnish.data.curate.words`)."""
-        for row, known in enumerate(self._split):
-            if known is None:
-                self._split[row] = split_words(self.texts[row])
-        return Words([words for words in self._split if words is not None])
+        if self._words is None:
+            for row, known in enumerate(self._split):
+                if known is None:
+                    self._split[row] = split_words(self.texts[row])
+            self._words = Words([words for words in self._split if words is not None])
+        return self._words
 
     def draws(self, seed: int, name: str) -> np.ndarray:
         """A number from [0, 1) for each document, (n,): a function of its id, the seed and the name alone.
@@ -101,7 +107,10 @@ class Documents:
 
     def taken(self, rows: np.ndarray) -> Documents:
         """The documents of some rows, in that order, with the words that are known of them."""
-        return Documents(self.batch.take(pa.array(rows)), [self._split[row] for row in rows.tolist()])
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+        words = self._words.taken(rows) if self._words is not None else None
+        return Documents(self.batch.take(pa.array(rows)), [self._split[row] for row in rows.tolist()], words)
 
     def edited(self, texts: Mapping[int, str]) -> Documents:
         """The same documents with other texts in some rows."""

@@ -22,7 +22,8 @@ from burnish.config import load
 from burnish.data.curate.atomic import read_arrow, read_json, write_arrow, write_json, write_parquet
 from burnish.data.curate.canonical import derived_id, digest, key_of, ordered, shard_rows, stem_of
 from burnish.data.curate.documents import DOCUMENT
-from burnish.data.curate.intake import FLAWS, MENDABLE, Document, Incident, Intake, documents_in
+from burnish.data.curate.intake import FLAWS, MENDABLE, Document, Incident, Intake
+from burnish.data.curate.reading import documents_in
 
 PIECE = pa.schema(
     [
@@ -166,8 +167,7 @@ def cut_shard(pieces: Sequence[str], shard: int, shards: int) -> Shard:
         if rows.start < rows.stop:
             parts.append(table.take(pa.array(np.arange(rows.start, rows.stop))))  # a copy, so that the file is let go
     table = pa.concat_tables(parts).combine_chunks()
-    # Among rows that are equal in everything, the place decides which is which; only the table of places can tell.
-    table = table.sort_by([("key", "ascending"), ("file", "ascending"), ("row", "ascending")])
+    # Rows that are equal in everything stay in the order of the files; only the table of places can tell them apart.
     keys = table.column("key").to_numpy()
     names, stems, contents = (table.column(name).to_pylist() for name in ("id", "stem", "digest"))
     order = ordered(keys, stems, names, contents)

@@ -31,10 +31,12 @@ class Words:
 
     Args:
         split: the words of each text.
+        numbered: `different` and `codes`, where they are known already.
     """
 
-    def __init__(self, split: Sequence[list[str]]) -> None:
+    def __init__(self, split: Sequence[list[str]], numbered: tuple[list[str], np.ndarray] | None = None) -> None:
         self.split = split
+        self._known = numbered
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -53,14 +55,24 @@ class Words:
 
     @cached_property
     def _numbered(self) -> tuple[list[str], np.ndarray]:
+        if self._known is not None:
+            return self._known
         table: dict[str, int] = {}
         number = table.setdefault
         flat = [number(word, len(table)) for words in self.split for word in words]
         return list(table), np.array(flat, dtype=np.int64)
 
+    def taken(self, rows: np.ndarray) -> Words:
+        """The words of some texts, in that order."""
+        different, codes = self._numbered
+        parts = [codes[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
+        return Words(
+            [self.split[row] for row in rows.tolist()], (different, np.concatenate(parts) if parts else codes[:0])
+        )
+
     @property
     def different(self) -> list[str]:
-        """Every different word, in the order of first occurrence."""
+        """Every different word; some may be of texts that were there before (`taken`)."""
         return self._numbered[0]
 
     @property

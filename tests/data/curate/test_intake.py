@@ -18,8 +18,9 @@ from burnish.config import load
 from burnish.data.curate.atomic import read_parquet
 from burnish.data.curate.engine import Curation, curate
 from burnish.data.curate.gathering import inputs_of
-from burnish.data.curate.intake import FLAWS, INCIDENTS, Document, Incident, Intake, documents_in
+from burnish.data.curate.intake import FLAWS, INCIDENTS, Document, Incident, Intake
 from burnish.data.curate.pool import InlinePool
+from burnish.data.curate.reading import documents_in
 from burnish.data.curate.steps.sample import Sample
 from burnish.errors import ConfigError, DataError
 from tests.data.curate.contract import fates_in, run_steps

@@ -118,4 +118,4 @@ class C4(RowStep):
             return 2
         if any(phrase in low for phrase in POLICIES):
             return 3
-        return 4 if any(len(word) > _LONG_WORD for word in words) else None
+        return 4 if len(line) > _LONG_WORD and any(len(word) > _LONG_WORD for word in words) else None

@@ -38,9 +38,9 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 
 def digest(out: Path) -> str:
-    """What "same bytes" means: weights and metrics without their clocks."""
+    """What "same bytes" means: weights, samples and metrics without their clocks."""
     found = hashlib.sha256()
-    for path in sorted((out / "model").rglob("*.safetensors")):
+    for path in sorted([*(out / "model").rglob("*.safetensors"), *(out / "rollouts").glob("*.jsonl")]):
         found.update(path.read_bytes())
     found.update(json.dumps(lines(out)).encode())
     return found.hexdigest()

@@ -67,10 +67,17 @@ def test_every_verb_trains(world: Path, tmp_path: Path, verb: str):
 
 @pytest.mark.parametrize(("verb", "after"), [(verb, 2) for verb in VERBS] + [("ppo", 1)])
 def test_a_killed_run_ends_with_the_same_bytes(world: Path, tmp_path: Path, verb: str, after: int):
-    whole = run(made(verb, world, adapter=ADAPTER), tmp_path / "whole")
-    run_killed(made(verb, world, adapter=ADAPTER), tmp_path / "broken", after=after)
-    run(made(verb, world, adapter=ADAPTER), tmp_path / "broken")
+    """PPO within its first rollout of four updates; the answers of all rollouts, and who gave them, are the same."""
+    stage = made(verb, world, adapter=ADAPTER, steps=5 if verb == "ppo" else 3, save_answers_every=1)
+    whole = run(stage, tmp_path / "whole")
+    run_killed(stage, tmp_path / "broken", after=after)
+    run(stage, tmp_path / "broken")
     assert digest(tmp_path / "broken") == digest(whole)
+    versions = [
+        {completion.policy_version for example in read_jsonl(path) for completion in example.completions}
+        for path in sorted((whole / "rollouts").iterdir())
+    ]
+    assert versions == [{"update-0"}, {"update-4"}] if verb == "ppo" else [{f"update-{n}"} for n in range(3)]
 
 
 def test_a_ppo_run_killed_between_the_passes_of_a_rollout_hears_no_new_answers(world: Path, tmp_path: Path):
@@ -85,7 +92,9 @@ def test_a_ppo_run_killed_between_the_passes_of_a_rollout_hears_no_new_answers(w
 @pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["whole", "adapter"])
 @pytest.mark.parametrize("verb", ["grpo", "ppo"])
 def test_at_rate_0_the_ratio_is_exactly_1_and_the_kl_0(world: Path, tmp_path: Path, verb: str, adapter: Any):
-    changes = {"rollout": {"batches": 2, "passes": 2}, "train": {"optimizer": {"learning_rate": 0.0}}}
+    """At another temperature than 1, which the trainer's log-probs have to know of as well."""
+    rollout = {"batches": 2, "passes": 2, "decoding": {"temperature": 0.7}}
+    changes = {"rollout": rollout, "train": {"optimizer": {"learning_rate": 0.0}}}
     out = run(made(verb, world, adapter=adapter, steps=8, **changes), tmp_path / "run")
     for row in lines(out):
         assert row["ratio_mean"] == 1.0

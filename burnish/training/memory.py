@@ -145,7 +145,7 @@ class Holding:
         before = gradients if self.accumulates else 0
         backward = max(max(one.forward, one.head, one.top) - one.kept for one in stretches)
         roots = max(4 * part.trained for part in self.trained) // self.ranks
-        ways = {
+        ways: dict[str, dict[str, int]] = {
             "activations": {"activations": kept, "gradients": before, "temporaries": max(0, backward)},
             "gradients": {
                 "gradients": gradients,
@@ -153,7 +153,8 @@ class Holding:
             },
             "update": {"gradients": gradients, "temporaries": roots},
         }
-        return {**self._standing(), **max(ways.values(), key=lambda parts: sum(parts.values()))}
+        largest = max(ways.values(), key=lambda parts: sum(parts.values()))
+        return {**self._standing(), **largest}
 
     def _pairs(self) -> list[tuple[Stretches, TrainedPart]]:
         return [(part.stretches, part) for part in self.trained]

@@ -24,7 +24,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import Tree, pack
@@ -83,11 +87,19 @@ def rehearsed(rehearsal: Rehearsal, trees: Sequence[Tree]) -> Stretches:
     """What one update on a micro-batch of `trees` holds.
 
     Raises:
-        RuntimeError: the model decides by numbers what it computes, such as which expert gets which token.
+        ModelError: the part decides by numbers what it computes, as positions do that are scaled by the row's length.
     """
-    layers = int(rehearsal.config.get_text_config(decoder=True).num_hidden_layers)
-    found = [_measured(rehearsal, depth, trees) for depth in DEPTHS]
-    return Stretches(**{name: _line(*(one[name] for one in found), layers) for name in found[0]})
+    config = rehearsal.config.get_text_config(decoder=True)
+    layers = int(config.num_hidden_layers)
+    try:
+        found = [_measured(rehearsal, depth, trees) for depth in DEPTHS]
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise ModelError(
+            f"the memory of this run cannot be foretold: in this layout a {config.model_type} decides by numbers what "
+            f"it computes ({error}); burnish VERB ... --dry-run checks the run without its costs"
+        ) from error
+    first, second = found
+    return Stretches(**{name: _line(first[name], second[name], layers) for name in first})
 
 
 def _line(first: int, second: int, layers: int) -> int:
@@ -169,7 +181,7 @@ def _part(rehearsal: Rehearsal, depth: int) -> tuple[nn.Module, PreTrainedModel]
 
 def _place(part: nn.Module) -> None:
     """Give every parameter and buffer its place in memory; tensors that modules share stay shared."""
-    placed: dict[int, Tensor] = {}
+    placed: dict[int, nn.Parameter] = {}
     for module in part.modules():
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             if id(parameter) not in placed:

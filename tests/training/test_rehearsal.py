@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaConfig, PreTrainedModel
 
 from burnish.batch import Branch, Tree, pack
+from burnish.errors import ModelError
 from burnish.models.adapters import Lora, add_lora
 from burnish.models.language import LanguageModel
 from burnish.models.parameters import parameters_of
@@ -117,6 +118,28 @@ def test_families(name):
     model = tiny_model(name)
     rehearsal = Rehearsal(config=model.config, build=language, reads=READS, adapter=None, dtype=torch.bfloat16)
     assert rehearsed(rehearsal, TREES).kept > 0
+
+
+def padded(model: PreTrainedModel) -> LanguageModel:
+    return LanguageModel(model, layout="padded")
+
+
+def test_the_padded_layout_keeps_every_prompt_again():
+    one, two = (
+        rehearsed(
+            Rehearsal(config=config(), build=build, reads=READS, adapter=None, dtype=torch.bfloat16),
+            [tree(40, 3, 3, 3)],
+        ).kept
+        for build in (language, padded)
+    )
+    assert two > 2 * one
+
+
+def test_a_model_that_decides_by_numbers_is_refused_by_name():
+    dynamic = tiny_model("llama-dynamic").config
+    rehearsal = Rehearsal(config=dynamic, build=padded, reads=READS, adapter=None, dtype=torch.bfloat16)
+    with pytest.raises(ModelError, match=r"a llama decides by numbers what it computes .*--dry-run"):
+        rehearsed(rehearsal, TREES)
 
 
 def test_what_a_config_says_of_each_layer_is_cut_too():

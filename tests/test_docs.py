@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import burnish.cli.doctor
+import burnish.cli.plan
 import burnish.cli.stage
 import burnish.models.load
 import burnish.stages.chat
@@ -107,6 +108,7 @@ def words_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(burnish.cli.stage, "run_stage", nothing)
     monkeypatch.setattr(burnish.cli.stage, "_dry_run", nothing)
+    monkeypatch.setattr(burnish.cli.plan, "_of_stage", lambda *args, **settings: {})
     monkeypatch.setattr(burnish.cli.doctor, "findings", dict)
     monkeypatch.setattr(burnish.models.load, "load_tokenizer", no_model)
     monkeypatch.setattr(burnish.stages.chat, "chat", nothing)

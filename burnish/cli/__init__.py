@@ -5,6 +5,7 @@
     stage.py       one verb per stage kind: options made from its settings, dry run, run
     listing.py     `--help`, made from settings
     commands.py    run, explain, gc
+    plan.py        what a stage or a recipe would do and cost
     talk.py        data inspect, chat
     curate.py      curate: a recipe, explain, what-if
     doctor.py      what this machine can do
@@ -25,7 +26,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 from burnish import __version__
-from burnish.cli import commands, curate, doctor, stage, talk
+from burnish.cli import commands, curate, doctor, plan, stage, talk
 from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
@@ -35,6 +36,7 @@ from burnish.stages.registry import STAGES
 
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "run": (commands.run, "run a recipe: a graph of stages"),
+    "plan": (plan.run, "show what a stage or a recipe would do and cost, and whether it fits"),
     "chat": (talk.chat, "talk to a model"),
     "curate": (curate.curate, "curate by a recipe; why a document was dropped; what another threshold would change"),
     "data": (talk.data, "look at data: format, counts, lengths, loss mask"),

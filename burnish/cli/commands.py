@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.cli.console import say
 from burnish.cli.options import change_from_set
 from burnish.cli.words import Words, none, one, read_words, refuse
+
+if TYPE_CHECKING:
+    from burnish.stages.recipe import Recipe
 
 STORE = Path("runs/store")
 
 _RUN = """burnish run RECIPE.yaml [options]: run the stages whose artefacts are missing, then publish
 
   --quick            run the recipe's quick form: smaller numbers, into a folder of its own
-  --dry-run          show which stages would run and which are there, with their keys, and stop
+  --dry-run          show which stages would run and which are there, with their keys, and stop; burnish plan
+                     RECIPE.yaml adds what they would cost
   --until STAGE      run this stage and what it needs
   --set NAME=VALUE   change the recipe, such as --set stages.sft.steps=5; may be repeated"""
 
@@ -34,14 +39,52 @@ Without recipes, those in recipes/ are taken. Artefacts of a recipe's quick form
 artefact of one of the recipes."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecipeWords:
+    """What was asked for about a recipe.
+
+    Attributes:
+        recipe: read and resolved.
+        until: the last stage, "" for all.
+        dry_run: as given.
+    """
+
+    recipe: Recipe
+    until: str
+    dry_run: bool
+
+
 def run(words: Sequence[str]) -> None:
     """`burnish run RECIPE.yaml`."""
     from burnish.stages.graph import check_plans, chosen_steps, run_recipe, state_of
+
+    asked = recipe_words(words, _RUN)
+    if asked is None:
+        return
+    if not asked.dry_run:
+        out = run_recipe(asked.recipe, until=asked.until, say=say)
+        say(f"finished: {out}")
+        return
+    words_of = {"cached": "is there", "unfinished": "goes on", "new": "would run"}
+    steps = chosen_steps(asked.recipe, asked.until)
+    plans = check_plans(steps)
+    for step in steps:
+        say(f"{step.name:<20} {words_of[state_of(step)]:<10} {step.folder}")
+        for line in plans.get(step.name, ()):
+            say(f"{'':<20} {line}")
+
+
+def recipe_words(words: Sequence[str], text: str) -> RecipeWords | None:
+    """Read a recipe and what is asked of it; prints `text` and returns None if help is asked for.
+
+    Raises:
+        ConfigError: lists every mistake, in the words and in the recipe.
+    """
     from burnish.stages.recipe import read_recipe
 
-    read = read_words(words, _RUN, ("quick", "dry_run", "until", "set"))
+    read = read_words(words, text, ("quick", "dry_run", "until", "set"))
     if read is None:
-        return
+        return None
     mistakes: list[str] = []
     changes: list[dict[str, Any]] = []
     until, dry_run, quick = "", False, False
@@ -57,18 +100,7 @@ def run(words: Sequence[str]) -> None:
     if len(read.plain) != 1:
         mistakes.append(f"burnish run takes one recipe; found {len(read.plain)}: {' '.join(read.plain)}".rstrip(": "))
     refuse(mistakes)
-    recipe = read_recipe(Path(read.plain[0]), changes, quick=quick)
-    if not dry_run:
-        out = run_recipe(recipe, until=until, say=say)
-        say(f"finished: {out}")
-        return
-    words_of = {"cached": "is there", "unfinished": "goes on", "new": "would run"}
-    steps = chosen_steps(recipe, until)
-    plans = check_plans(steps)
-    for step in steps:
-        say(f"{step.name:<20} {words_of[state_of(step)]:<10} {step.folder}")
-        for line in plans.get(step.name, ()):
-            say(f"{'':<20} {line}")
+    return RecipeWords(recipe=read_recipe(Path(read.plain[0]), changes, quick=quick), until=until, dry_run=dry_run)
 
 
 def explain(words: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ RUN_OPTIONS: Mapping[str, str] = {
     "--out DIR": "folder of the result; an unfinished run there goes on (required)",
     "--config FILE": "YAML file with settings; options on the command line win",
     "--set NAME=VALUE": "a setting by its dotted name; may be repeated",
-    "--dry-run": "check everything, show what would happen, and stop",
+    "--dry-run": "check everything, show what would happen, and stop; burnish plan adds what it would cost",
     "--overwrite": "start over in --out; the run that is there is kept beside",
     "--debug": "show tracebacks",
 }

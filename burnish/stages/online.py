@@ -227,7 +227,7 @@ class OnlineStage(PolicyStage):
             seed=self.seed,
             seen=lambda number, examples: self._write(number, examples, work),
         )
-        probes = [Probe(every=1, look=lambda _: source.facts)]
+        probes: list[Probe[Tree]] = [Probe(every=1, look=lambda _: source.facts)]
         if prepared.looked_at:
             held_out = self._held_out(prepared, engine, judge, trainer, start, reference, work)
             if not _look_file(work, 0).is_file():

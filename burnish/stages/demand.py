@@ -1,0 +1,247 @@
+"""What a training stage will ask of a machine: its models, its batches, its sampler; read from settings and data.
+
+Nothing is loaded but configs and the data. Batches are the very ones that the run will train on, as far as they are
+looked at; answers that a run has yet to sample are taken as long as they may get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from burnish.batch import Branch, Tree
+from burnish.models.adapters import Lora
+from burnish.models.flops import Extent, padded_extent, tree_extent
+from burnish.models.language import LanguageModel, layout_for
+from burnish.models.load import load_config
+from burnish.models.score import ScoreModel
+from burnish.models.value import PolicyWithValue, ValueModel
+from burnish.numerics import compute_dtype, default_device
+from burnish.stages.evaluate_reward import members_of
+from burnish.stages.online import Asked, OnlineStage
+from burnish.stages.policy_gradient import PPOStage
+from burnish.stages.preference import PreferenceStage
+from burnish.stages.reference import COLUMN
+from burnish.stages.reward import RewardStage
+from burnish.stages.training import TrainingStage
+from burnish.training.plan import MicroBatch, packed_cost, padded_cost, plan
+from burnish.training.source import Shuffled
+
+LOOKED_AT = 16
+"""Batches of a run that are looked at; the others are taken to be like them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A model that is trained.
+
+    Attributes:
+        name: of the part.
+        config: of the model.
+        build: the part over a model, without any check by numbers.
+        reads: what the objective takes from it.
+        head: whether the output head runs.
+    """
+
+    name: str
+    config: PretrainedConfig
+    build: Callable[[PreTrainedModel], nn.Module]
+    reads: frozenset[str]
+    head: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What a rollout asks of the sampler.
+
+    Attributes:
+        prompts, samples: how many, and answers to each.
+        prompt_tokens, answer_tokens: the longest.
+        cache_tokens, max_rows: as set.
+        updates: that a rollout is worth.
+    """
+
+    prompts: int
+    samples: int
+    prompt_tokens: int
+    answer_tokens: int
+    cache_tokens: int
+    max_rows: int
+    updates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """A run.
+
+    Attributes:
+        trained: models that are trained, the policy first.
+        frozen: models that are only read, by name: of the reference, of the reward.
+        adapter: trained in place of all weights, or None.
+        dtype: of the computation.
+        layout: tree or padded.
+        twice: gradient checkpointing.
+        batches: micro-batches of the updates looked at.
+        steps: updates of the run.
+        passes: forward passes over every trained token that train nothing, per update.
+        once: trees that are computed without training before the first update (reference log-probs).
+        sampling: None for a run that samples nothing.
+    """
+
+    trained: tuple[Trained, ...]
+    frozen: Mapping[str, PretrainedConfig]
+    adapter: Lora | None
+    dtype: torch.dtype
+    layout: Literal["tree", "padded"]
+    twice: bool
+    batches: Sequence[Sequence[MicroBatch[Tree]]]
+    steps: int
+    passes: int
+    once: Sequence[Tree]
+    sampling: Sampling | None
+
+    @property
+    def largest(self) -> Sequence[Tree]:
+        """The micro-batch that takes the most tokens."""
+        cost = packed_cost if self.layout == "tree" else padded_cost
+        micros = [micro.items for batch in self.batches for micro in batch]
+        return max(micros, key=cost)
+
+    def extent(self, trees: Sequence[Tree]) -> Extent:
+        """The size of trees in the layout that runs."""
+        return tree_extent(trees) if self.layout == "tree" else padded_extent(trees)
+
+
+def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
+    """What a training stage asks for.
+
+    Args:
+        stage: with settings that its `plan` has passed.
+        ranks: processes that share its batches; the micro-batches are those of one.
+
+    Raises:
+        BurnishError: the run could not succeed.
+    """
+    prepared = stage.prepared(lambda line: None)
+    config = load_config(stage.model)
+    layout = layout_for(config, stage.train.layout)[0]
+    steps = stage.num_steps(prepared)
+    sampling = None
+    if isinstance(stage, OnlineStage):
+        assert isinstance(prepared, Asked)
+        longest = max(len(prompt.tokens) for prompt in prepared.prompts)
+        sampling = _sampling(stage, longest)
+        batches: list[Sequence[Tree]] = [_answered(stage, longest)]
+    else:
+        source = Shuffled(prepared.trees, batch_size=stage.train.batch_size, seed=stage.seed)
+        batches = [source.next({}) for _ in range(min(steps, LOOKED_AT))]
+    cost = packed_cost if layout == "tree" else padded_cost
+    cut = [
+        plan(
+            batch,
+            budget=stage.train.token_budget,
+            most_items=stage.train.micro_batch_size,
+            coupling=stage.goal().coupling,
+            ranks=ranks,
+            cost=cost,
+        )[0]
+        for batch in batches
+    ]
+    return Demand(
+        trained=_trained(stage, config, layout),
+        frozen=_frozen(stage, config),
+        adapter=stage.adapter,
+        dtype=compute_dtype(stage.train.precision, default_device()),
+        layout=layout,
+        twice=stage.train.gradient_checkpointing,
+        batches=cut,
+        steps=steps,
+        passes=_passes(stage),
+        once=prepared.trees if isinstance(stage, PreferenceStage) and COLUMN in stage.goal().needs else (),
+        sampling=sampling,
+    )
+
+
+def _trained(stage: TrainingStage, config: PretrainedConfig, layout: Literal["tree", "padded"]) -> tuple[Trained, ...]:
+    """The models that train: a scorer, a policy, a policy that shares its trunk with a critic, or both apart."""
+    if isinstance(stage, RewardStage):
+        heads = stage.heads
+
+        def scorer(model: PreTrainedModel) -> nn.Module:
+            return ScoreModel(model, heads=heads, layout=layout, seed=0)
+
+        return (_part(stage, "scorer", config, scorer, ScoreModel.provides),)
+    if isinstance(stage, PPOStage) and stage.critic.shared:
+
+        def both(model: PreTrainedModel) -> nn.Module:
+            return PolicyWithValue(model, layout=layout, seed=0)
+
+        return (_part(stage, "policy", config, both, PolicyWithValue.provides),)
+
+    def language(model: PreTrainedModel) -> nn.Module:
+        return LanguageModel(model, layout=layout)
+
+    policy = _part(stage, "policy", config, language, LanguageModel.provides)
+    if not isinstance(stage, PPOStage):
+        return (policy,)
+
+    def critic(model: PreTrainedModel) -> nn.Module:
+        return ValueModel(model, layout=layout, seed=0)
+
+    of_critic = config if stage.critic.model == "start" else load_config(str(stage.critic.model))
+    return (policy, _part(stage, "critic", of_critic, critic, ValueModel.provides))
+
+
+def _part(
+    stage: TrainingStage,
+    name: str,
+    config: PretrainedConfig,
+    build: Callable[[PreTrainedModel], nn.Module],
+    provides: frozenset[str],
+) -> Trained:
+    reads = frozenset(stage.goal().reads) & provides
+    return Trained(name=name, config=config, build=build, reads=reads, head="logp" in reads)
+
+
+def _frozen(stage: TrainingStage, config: PretrainedConfig) -> dict[str, PretrainedConfig]:
+    """Models that are there all through the run and do not train."""
+    found: dict[str, PretrainedConfig] = {}
+    if isinstance(stage, OnlineStage):
+        if stage.reference is not None and stage.adapter is None:
+            found["reference"] = config
+        for number, name in enumerate(members_of(stage.reward.models) if stage.reward.models else ()):
+            found[f"reward model {number + 1}"] = load_config(name)
+    return found
+
+
+def _passes(stage: TrainingStage) -> int:
+    """Forward passes per trained batch: statistics; online old log-probs, the reference, the critic's values."""
+    found = int(stage.goal().has_statistics)
+    if isinstance(stage, OnlineStage):
+        found += 1 + (stage.reference is not None) + isinstance(stage, PPOStage)
+    return found
+
+
+def _sampling(stage: OnlineStage, longest: int) -> Sampling:
+    return Sampling(
+        prompts=stage.per_rollout(),
+        samples=stage.rollout.num_samples,
+        prompt_tokens=longest,
+        answer_tokens=stage.rollout.decoding.max_tokens,
+        cache_tokens=stage.rollout.cache_tokens,
+        max_rows=stage.rollout.max_rows,
+        updates=stage.updates_each(),
+    )
+
+
+def _answered(stage: OnlineStage, longest: int) -> list[Tree]:
+    """A batch in which every prompt and every answer is as long as it may get."""
+    length = stage.rollout.decoding.max_tokens
+    branch = Branch(tokens=(0,) * length, weights=(1.0,) * length)
+    tree = Tree(id="longest", prompt=(0,) * longest, branches=(branch,) * stage.rollout.num_samples)
+    return [tree] * stage.train.batch_size

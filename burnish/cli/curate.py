@@ -17,7 +17,7 @@ burnish curate --data SOURCE=PATH --steps "[{kind: KIND}]" --out DIR: run the st
 burnish curate explain DOC_ID [--run DIR]: what became of a document, and why
 burnish curate what-if --step STEP --threshold X [options]: what another limit would change, without running again
 
-  --run DIR       folder of the curation (default: the newest finished one)
+  --run DIR       folder of the curation, or of a recipe that has one (default: the newest finished curation)
   --rule RULE     which rule of the step, where it has several
   --samples N     documents shown on each side (default 5)
   --workers N     processes that work, for the first two (default: one for each core)
@@ -89,7 +89,7 @@ def _number(text: str, name: str, mistakes: list[str]) -> float:
 
 
 def _folder(given: str | None) -> Path:
-    """The folder of the curation that is meant.
+    """The folder of the curation that is meant; of a recipe's folder, the artefact of its last one.
 
     Raises:
         StoreError: none is named and none is found.
@@ -97,7 +97,9 @@ def _folder(given: str | None) -> Path:
     from burnish.store import read_record
 
     if given is not None:
-        return Path(given)
+        stages = (read_record(Path(given)) or {}).get("stages", {})
+        made = [stage["folder"] for stage in stages.values() if stage["verb"] == "curate"]
+        return Path(made[-1] if made else given)
     store = Path(os.environ.get("BURNISH_STORE") or commands.STORE)
     folders = [path for place in (store, Path("runs")) for path in place.glob("*/") if path.suffix != ".part"]
     records = {folder: read_record(folder) or {} for folder in folders}

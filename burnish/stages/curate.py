@@ -27,17 +27,21 @@ from typing import Annotated, Any, ClassVar, cast
 import pydantic
 
 from burnish.config import setting, settings
+from burnish.data.curate.canonical import ordered
 from burnish.data.curate.cutting import cut
 from burnish.data.curate.documents import Documents
 from burnish.data.curate.engine import Curation, curate
 from burnish.data.curate.finishing import finish
 from burnish.data.curate.gathering import inputs_of
 from burnish.data.curate.intake import Intake
+from burnish.data.curate.ledger import Count
 from burnish.data.curate.passes import go_through
 from burnish.data.curate.pieces import gather
 from burnish.data.curate.pool import InlinePool, Pool, ProcessPool
+from burnish.data.curate.reading import documents_in
 from burnish.data.curate.record import Curated
 from burnish.data.curate.registry import OneStep, step_names
+from burnish.data.curate.step import Rule
 from burnish.errors import ConfigError, shown
 from burnish.reports.curation import curation_page
 from burnish.stages.attempt import num_cores
@@ -106,9 +110,9 @@ class CurateStage(Stage):
 
     def code(self) -> tuple[Code, ...]:
         """The steps, and what reads, orders and records documents."""
-        engine = (curate, gather, cut, go_through, finish, curation_page)
+        engine = (curate, documents_in, gather, ordered, cut, go_through, finish, curation_page)
         steps = [part for step in self.steps for part in (type(step), *step.code())]
-        return (Documents, Intake, *(cast(FunctionType, function) for function in engine), *steps)
+        return (Documents, Intake, Count, Rule, *(cast(FunctionType, function) for function in engine), *steps)
 
 
 @contextmanager

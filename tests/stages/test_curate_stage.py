@@ -175,6 +175,10 @@ def test_the_demo_runs_end_to_end(tmp_path, monkeypatch, capsys):
     assert {path.name for path in Path("runs/curate-demo").iterdir()} >= {"documents", "report.html", "summary.json"}
     assert main(["curate", "explain", "topic:loops"]) == 0
     assert "topic:loops: kept" in capsys.readouterr().out
+    assert main(["curate", "explain", "topic:empty", "--run", "runs/curate-demo"]) == 0
+    assert "topic:empty: dropped by 'gopher-quality'" in capsys.readouterr().out
+    assert main(["curate", "explain", "topic:empty", "--run", "runs"]) == 1
+    assert "runs holds no finished curation" in capsys.readouterr().err
     assert main(["curate", "demo.yaml"]) == 0
     assert "done before" in capsys.readouterr().out
 

@@ -55,8 +55,8 @@ class Curated:
             StoreError: there is none.
         """
         found = read_json(self.folder / SUMMARY)
-        if found is None or "steps" not in found:
-            raise StoreError(f"{self.folder} holds no finished curation (no {SUMMARY}); name the folder of one")
+        if found is None or "steps" not in found or not (self.folder / "ledger").is_dir():
+            raise StoreError(f"{self.folder} holds no finished curation (no {SUMMARY} and ledger); name the folder of one")
         return found
 
     @cached_property

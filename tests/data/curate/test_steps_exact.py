@@ -73,3 +73,21 @@ def test_draws_follow_id_seed_and_name_alone():
     assert not np.array_equal(draws, documents.draws(1, "one"))
     assert not np.array_equal(draws, documents.draws(0, "two"))
     assert ((draws >= 0) & (draws < 1)).all()
+
+
+def test_marks_stay_with_their_documents_over_many_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("burnish.data.curate.documents.BATCH_DOCUMENTS", 7)
+    rows = [{"id": f"n{n}", "text": f"text {n % 60}" + " " * (n // 60)} for n in range(100)]
+    found = run_steps([Sample(share=0.9), ExactDedup()], rows, tmp_path / "out")
+    for name, fate in found.items():
+        group = [other for other in found.values() if other.steps["read"]["id"] and _number(other) == _number(fate)]
+        reached = [other for other in group if "exact-dedup" in other.steps]
+        assert sum(other.fate == "keep" for other in reached) == min(len(reached), 1), name
+        if fate.reason == "copy":
+            survivor = found[fate.steps["exact-dedup"]["note"]]
+            assert survivor.fate == "keep"
+            assert _number(survivor) == _number(fate)
+
+
+def _number(fate) -> int:
+    return int(fate.steps["read"]["id"].removeprefix("n")) % 60

@@ -16,6 +16,8 @@ from burnish.cli import stage as verbs
 from burnish.cli.commands import recipe_words
 from burnish.cli.console import say
 from burnish.cli.words import Option, none, one, refuse, split_words
+from burnish.config import nearest
+from burnish.errors import ConfigError
 from burnish.stages.registry import STAGES, stage_class
 from burnish.stages.stage import Stage
 
@@ -67,8 +69,10 @@ def run(words: Sequence[str]) -> None:
     asked, others = _split(rest)
     if what in STAGES or (":" in what and not what.endswith((".yaml", ".yml"))):
         found = {what: _of_stage(verbs.parse(what, stage_class(what), [*others, "--dry-run"]).stage, asked)}
-    else:
+    elif what.endswith((".yaml", ".yml")):
         found = _of_recipe([what, *others], asked)
+    else:
+        raise ConfigError([f"'{what}' is neither a verb nor a recipe; {nearest(what, STAGES)}"])
     if asked.json:
         say(json.dumps(found[what] if list(found) == [what] else found))
 
@@ -96,7 +100,7 @@ def _typed(option: Option) -> list[str]:
 
 def _bytes(option: Option, mistakes: list[str]) -> int:
     text = one(option, "SIZE", mistakes)
-    found = re.fullmatch(r"([0-9.]+)\s*([a-z]*)", text.lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.lower())
     if found is None or found[2] not in _UNITS:
         mistakes.append(f"--memory takes a size such as 16GB or 24GiB; found '{text}'")
         return 0

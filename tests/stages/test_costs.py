@@ -107,6 +107,7 @@ def test_the_clock_gives_a_range(place: Path):
     ("words", "message"),
     [
         (["--memory", "much"], "--memory takes a size such as 16GB or 24GiB; found 'much'"),
+        (["--memory", "1.2.3GB"], "found '1.2.3GB'"),
         (["--memory"], "--memory needs a value"),
         (["--ranks", "0"], "--ranks takes a whole number of processes, 1 or more; found '0'"),
         (["--json", "yes"], "--json takes no value; unexpected: yes"),
@@ -116,6 +117,29 @@ def test_the_clock_gives_a_range(place: Path):
 def test_mistakes_in_the_words(place: Path, words: list[str], message: str):
     with pytest.raises(ConfigError, match=message):
         plan.run([*sft_words(place), *words])
+
+
+def test_what_is_neither_a_verb_nor_a_recipe():
+    with pytest.raises(ConfigError, match="'stf' is neither a verb nor a recipe; did you mean 'sft'"):
+        plan.run(["stf", "--model", "m"])
+
+
+def test_stages_of_a_recipe_wait_for_their_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    stage = f"{Path(__file__).with_name('counting.py')}:CountStage"
+    (tmp_path / "demo.yaml").write_text(
+        f'name: demo\nstages:\n  one: {{use: "{stage}", steps: 2}}\n'
+        f'  two: {{use: "{stage}", data: "@one/numbers.txt"}}\n'
+    )
+    plan.run(["demo.yaml"])
+    shown = capsys.readouterr().out
+    assert "one: would run" in shown
+    assert "2 numbers" in shown
+    assert "its costs are known when one has run" in shown
+    plan.run(["demo.yaml", "--json", "--until", "one"])
+    assert json.loads(capsys.readouterr().out)["one"]["state"] == "new"
 
 
 @pytest.mark.parametrize(("text", "size"), [("16GB", 16 * 10**9), ("1.5GiB", 3 * 2**29), ("2000", 2000)])

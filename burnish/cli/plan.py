@@ -15,6 +15,7 @@ from typing import Any
 from burnish.cli import stage as verbs
 from burnish.cli.commands import recipe_words
 from burnish.cli.console import say
+from burnish.cli.costs import lines_of
 from burnish.cli.words import Option, none, one, refuse, split_words
 from burnish.config import nearest
 from burnish.errors import ConfigError
@@ -117,7 +118,7 @@ def _whole(option: Option, mistakes: list[str]) -> int:
 
 def _of_stage(stage: Stage, asked: Asked, *, indent: str = "") -> dict[str, Any]:
     """What a dry run finds, and the costs of a stage that trains."""
-    from burnish.stages.costs import costs_of, lines_of
+    from burnish.stages.costs import costs_of
     from burnish.stages.training import TrainingStage
 
     plan = stage.plan()

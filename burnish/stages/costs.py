@@ -258,39 +258,3 @@ def _advice(stage: TrainingStage, peak: Phase, memory: int) -> list[str]:
         found.append((of.get("cache", 0), "a smaller cache: --rollout.cache_tokens, --rollout.max_rows"))
     found.append((states // 2, "divide the work: burnish plan ... --ranks 2 shows what two processes would hold each"))
     return [text for saved, text in sorted(found, key=lambda pair: -pair[0]) if saved]
-
-
-def lines_of(costs: Costs) -> list[str]:
-    """For people."""
-    lines = []
-    for name, one in costs.parameters.items():
-        tied = "; the head is the embeddings, counted once" if one.tied else f", head {_count(one.head)}"
-        lines.append(
-            f"parameters of the {name}: {_count(one.total)} (embeddings {_count(one.embeddings)}, attention "
-            f"{_count(one.attention)}, feed-forward {_count(one.feed_forward)}, norms {_count(one.norms)}{tied})"
-        )
-    lines.append(f"trained: {_count(costs.trainable)}")
-    for phase in costs.phases:
-        parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in phase.parts.items())
-        lines.append(f"memory to {phase.name}: {phase.num_bytes / 1e9:.2f} GB ({parts})")
-    fits = "fits" if costs.peak.num_bytes <= costs.memory else "does not fit"
-    lines.append(f"peak: {costs.peak.num_bytes / 1e9:.2f} GB, to {costs.peak.name}; {fits} {costs.memory / 1e9:.2f} GB")
-    lines += [f"  {text}" for text in costs.advice]
-    lines.append(f"operations: {costs.flops:.3g} per update, {costs.run_flops:.3g} in {costs.steps} updates")
-    if costs.seconds is not None:
-        low, high = costs.seconds
-        lines.append(
-            f"time: {_clock(low * costs.steps)} to {_clock(high * costs.steps)}, {low:.2g} to {high:.2g} s per update; "
-            "measured now for a few seconds, by products alone and by a slice of the model; what runs beside counts"
-        )
-    return lines
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import FunctionType
-from typing import ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
+
+import pydantic
 
 from burnish.config import setting, settings
 from burnish.data.curate.python_docs import TOPICS, python_docs, topics_in
@@ -13,6 +15,15 @@ from burnish.stages.stage import Plan, Stage, Work
 from burnish.store import Code
 
 DOCUMENTS = "documents.jsonl"
+RUNNING = "running"
+
+
+def resolved(value: Any) -> Any:
+    """The file that `running` stands for: what it holds belongs to the identity of a run."""
+    return str(TOPICS) if value == RUNNING else value
+
+
+Topics = Annotated[str, pydantic.BeforeValidator(resolved)]
 
 
 @settings
@@ -21,10 +32,11 @@ class PythonDocsStage(Stage):
 
     verb: ClassVar[str] = "python-docs"
 
-    topics: str = setting(
-        str(TOPICS),
-        "pydoc_data/topics.py of a Python; its library is read too (default: of the running one)",
+    topics: Topics = setting(
+        RUNNING,
+        "pydoc_data/topics.py of a Python, whose library is read too; 'running' is that of the running one",
         source=True,
+        validate_default=True,
     )
 
     def plan(self) -> Plan:

@@ -18,6 +18,7 @@ from burnish.data.curate.registry import STEPS, step_class, step_names, steps_fr
 from burnish.data.read import DataSettings, read
 from burnish.errors import ConfigError, DataError
 from burnish.stages.curate import CurateStage
+from burnish.stages.python_docs import PythonDocsStage
 from burnish.stages.recipe import read_recipe
 from burnish.stages.run import run_stage, stage_identity
 
@@ -215,6 +216,16 @@ def test_documentation_is_parsed_and_never_imported(tmp_path):
         list(python_docs(library / "shapes.py"))
     with pytest.raises(DataError, match="cannot be read as pydoc's topics"):
         list(python_docs(tmp_path / "none.py"))
+
+
+def test_what_the_topics_hold_is_in_the_key(tmp_path):
+    library = small_library(tmp_path)
+    topics = str(library / "pydoc_data" / "topics.py")
+    running = load(PythonDocsStage, {})
+    assert sources(running) == {"topics": str(TOPICS)}
+    assert load(PythonDocsStage, {"topics": "running"}) == running
+    assert stage_identity(running).key != stage_identity(load(PythonDocsStage, {"topics": topics})).key
+    assert running.plan().facts["topics"] > 50
 
 
 def test_the_running_python_carries_documentation():

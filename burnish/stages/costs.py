@@ -19,14 +19,12 @@ from burnish.models.flops import Extent, forward_flops, training_flops
 from burnish.models.parameters import Parameters, empty_model, model_parameters
 from burnish.numerics import default_device
 from burnish.sampling.cache import fitting_cache
+from burnish.stages.attempt import peak_memory_bytes
 from burnish.stages.demand import Demand, Sampling, Trained, demand_of
 from burnish.stages.training import TrainingStage
 from burnish.training.memory import Holding, Phase, TrainedPart
 from burnish.training.rehearsal import Rehearsal, rehearsed
 from burnish.training.speed import product_rate, slice_rate
-
-PROCESS_BYTES = 500 * 10**6
-"""Python with torch, transformers and a few thousand rows of data, before any tensor; see docs/plan.md."""
 
 COPIES_OF_LOGITS = 4
 """Float32 tensors of rows x vocabulary that drawing a token holds at once (sampling/choose.py), the logits included."""
@@ -94,9 +92,10 @@ def costs_of(stage: TrainingStage, *, memory: int | None = None, ranks: int = 1,
     """
     demand = demand_of(stage, ranks=ranks)
     device = default_device()
+    process = peak_memory_bytes() if device.type == "cpu" else 0  # it has imported and read what the run will
     parameters = {part.name: model_parameters(part.config) for part in demand.trained}
     adapters = {part.name: _adapter_size(demand, part) for part in demand.trained}
-    holding = _holding(demand, parameters, adapters, ranks, device)
+    holding = _holding(demand, parameters, adapters, ranks, process)
     there = memory if memory is not None else machine_memory(device)
     flops, once = _flops(demand, parameters, adapters)
     seconds = _seconds(demand, parameters, flops / ranks, device) if measure else None
@@ -133,7 +132,7 @@ def _holding(
     parameters: Mapping[str, Parameters],
     adapters: Mapping[str, int],
     ranks: int,
-    device: torch.device,
+    process: int,
 ) -> Holding:
     itemsize = demand.dtype.itemsize
     parts = []
@@ -160,7 +159,7 @@ def _holding(
         )
     cache, logits = _sampler_bytes(demand.sampling, demand.trained[0], parameters, itemsize)
     return Holding(
-        process=PROCESS_BYTES if device.type == "cpu" else 0,
+        process=process,
         trained=parts,
         frozen={name: itemsize * model_parameters(config).total for name, config in demand.frozen.items()},
         cache=cache,

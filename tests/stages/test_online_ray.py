@@ -84,7 +84,7 @@ def test_two_workers_train_to_the_bytes_of_one_process(world: Path, tmp_path: Pa
 @needs_ray
 @quiet
 def test_a_run_that_loses_a_worker_and_one_that_is_killed_end_with_the_same_bytes(world, tmp_path: Path, ray_runs):
-    changes = {"adapter": ADAPTER, "rollout": {**RAY, "num_samples": 16, "max_rows": 4, "decoding": {"max_tokens": 60}}}
+    changes = {"adapter": ADAPTER, "rollout": {**RAY, "num_samples": 6, "max_rows": 2, "decoding": {"max_tokens": 24}}}
     whole = run(made("grpo", world, **changes), tmp_path / "whole")
     said: list[str] = []
     with killing(1) as killed:

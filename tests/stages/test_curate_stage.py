@@ -97,6 +97,13 @@ def test_the_key_follows_data_steps_and_their_order(data, tmp_path):
     assert stage_identity(load(CurateStage, {"data": {"web": str(other)}, "steps": STEPS_GIVEN})).key != key
 
 
+def test_the_source_of_steps_and_engine_is_in_the_key(data):
+    code = stage_identity(stage(data)).code
+    files = {name.partition(":")[0] for name in code}
+    assert {"gopher_quality.py", "exact.py", "words.py", "lines.py", "canonical.py", "reading.py", "engine.py"} <= files
+    assert "fineweb.py" not in files
+
+
 def test_who_works_is_no_part_of_the_key_and_changes_nothing(data, tmp_path, monkeypatch):
     one = run_stage(stage(data, shard_bytes=60), tmp_path / "one", say=lambda line: None)
     monkeypatch.setenv("BURNISH_WORKERS", "2")

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.data.curate.documents import document_batch
@@ -230,6 +230,7 @@ def test_hostile_text_of_a_megabyte_takes_bounded_time(step, name):
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=6))
+@settings(max_examples=30, deadline=None)
 def test_no_text_breaks_a_rule(texts):
     for step in (GopherQuality(min_words=0), GopherRepetition(), C4(), FineWebQuality()):
         check_row_step(step, texts)
@@ -254,6 +255,11 @@ def test_the_rules_run_as_one_pass_and_each_has_its_ledger(tmp_path):
 def test_words_are_made_once_and_carried_on():
     documents = document_batch(["a", "b", "c"], ["x y", "z", "x x"])
     assert documents.words.codes.tolist() == [0, 1, 2, 0, 0]
+    some = documents.taken(np.array([2, 0]))
+    assert [some.words.different[code] for code in some.words.codes] == ["x", "x", "x", "y"]
+    assert some.words.hashes.tolist() == Words([["x", "x"], ["x", "y"]]).hashes.tolist()
+    assert some.words.sums(some.words.lengths).tolist() == [2.0, 2.0]
+    assert some.taken(np.array([], dtype=int)).words.codes.tolist() == []
     left = documents.edited({2: "new one"}).taken(np.array([0, 2]))
     assert left.words.split[0] is documents.words.split[0]
     assert left.words.split[1] == ["new", "one"]

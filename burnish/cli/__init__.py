@@ -21,6 +21,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
@@ -31,7 +32,7 @@ from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
 from burnish.memory import keep_freed_memory
-from burnish.processes import first_launched, joined, speaks
+from burnish.processes import exit_code, first_launched, is_broken, joined, speaks
 from burnish.stages.registry import STAGES
 
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
@@ -62,13 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if speaks():
             errors.print("stopped; the same command goes on where it was", markup=False)
-        return 130
+        return exit_code(130)
     except BurnishError as error:
         if debug:
             raise
         if speaks():
             errors.print(f"burnish: {error}", markup=False, highlight=False, soft_wrap=True)
-        return _exit_code(error)
+        return exit_code(_exit_code(error))
+    except Exception:
+        if not is_broken():
+            raise
+        traceback.print_exc()
+        return exit_code(1)
 
 
 def _runs(words: Sequence[str]) -> bool:

@@ -36,10 +36,17 @@ def csv_rows(path: Path, source: Source) -> Rows:
     delimiter = "\t" if ".tsv" in path.suffixes else ","
     reader = csv.reader(io.StringIO(whole_text(path, source), newline=""), delimiter=delimiter, strict=True)
     with _long_cells():
-        header = next(reader, [])
+        header = _header(reader, source)
         if repeated := sorted({name for name in header if header.count(name) > 1 or not name.strip()}):
             raise DataError(f"{source.name}, line 1: column names {shown(repeated)} are empty or repeated")
         yield from _csv_body(reader, header, source)
+
+
+def _header(reader: Any, source: Source) -> list[str]:
+    try:
+        return list(next(reader, []))
+    except csv.Error as error:
+        raise DataError(f"{source.name}, line 1: {error}; expected a header line, cells in quotes closed") from error
 
 
 def _csv_body(reader: Any, header: list[str], source: Source) -> Rows:

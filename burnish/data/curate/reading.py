@@ -37,7 +37,7 @@ def documents_in(path: Path, intake: Intake) -> Found:
             count += 1
             _refuse(path, found, intake)
             yield found
-    except (DataError, OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
+    except (DataError, OSError, EOFError, zlib.error, pa.ArrowException, ValueError, RecursionError) as error:
         if intake.damaged == "stop":
             raise DataError(str(error)) from error
         cause = " ".join(str(error).split())

@@ -229,6 +229,24 @@ def test_csv_rows(tmp_path):
     assert incidents == [(3, "bad-row")]
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", '"'),
+        ("a.csv", ""),
+        ("a.json", "[" * 100_000),
+        ("a.json", "[" + "1" * 5000 + "]"),
+    ],
+)
+def test_a_file_that_cannot_be_read_at_all_is_an_incident(tmp_path, name, data):
+    documents, incidents = found_in(tmp_path / name, data)
+    assert documents == []
+    assert [row for row, _ in incidents] == [0]
+    if data:
+        with pytest.raises(DataError):
+            found_in(tmp_path / name, data, damaged="stop")
+
+
 def test_repeated_ids_are_counted_named_and_made_unique(tmp_path):
     rows = [
         {"id": "a", "text": "one"},

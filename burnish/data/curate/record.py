@@ -56,7 +56,9 @@ class Curated:
         """
         found = read_json(self.folder / SUMMARY)
         if found is None or "steps" not in found or not (self.folder / "ledger").is_dir():
-            raise StoreError(f"{self.folder} holds no finished curation (no {SUMMARY} and ledger); name the folder of one")
+            raise StoreError(
+                f"{self.folder} holds no finished curation (no {SUMMARY} and ledger); name the folder of one"
+            )
         return found
 
     @cached_property

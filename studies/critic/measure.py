@@ -2,9 +2,9 @@
 
     python -m studies.critic.measure [--repeats 3] [--out runs/study-critic]
 
-From the root of the repository. All sample 8 answers to each of 8 prompts and make one update from the 64, with an
+From the root of the repository. All sample 8 answers to each of 4 prompts and make one update from the 32, with an
 adapter and with all weights trained. The rate is too small to change an answer, so all train on the same answers. Each
-is run for 2 and for 6 updates in fresh processes: a quarter of the difference is the time of an update, free of
+is run for 1 and for 4 updates in fresh processes: a third of the difference is the time of an update, free of
 start-up; the peak is the longer run's. They take turns, and medians over the repeats count. Writes `record.json`.
 """
 
@@ -26,7 +26,7 @@ COMMON = {
     "rollout.num_samples": 8,
     "rollout.decoding.max_tokens": 48,
     "reference": "none",
-    "train.batch_size": 8,
+    "train.batch_size": 4,
     "train.token_budget": 2048,
     "train.optimizer.learning_rate": 1e-9,
     "train.checkpoint_every": 0,
@@ -39,7 +39,7 @@ METHODS: dict[str, tuple[str, dict[str, object]]] = {
     "ppo, two models": ("ppo", PPO),
 }
 TRAINED: dict[str, dict[str, object]] = {"adapter": {"adapter.rank": 16}, "all weights": {}}
-SHORT, LONG = 2, 6
+SHORT, LONG = 1, 4
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ COMMON = {
     "train.checkpoint_every": 0,
     "save_answers_every": 0,
 }
-PPO: dict[str, object] = {"rollout.batches": 1, "rollout.passes": 1}
+PPO: dict[str, object] = {"rollout.batches": 1, "rollout.passes": 1, "kl.weight": 0}
 METHODS: dict[str, tuple[str, dict[str, object]]] = {
     "grpo": ("grpo", {}),
     "ppo, one trunk": ("ppo", {**PPO, "critic.shared": "true"}),

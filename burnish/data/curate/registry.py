@@ -18,11 +18,13 @@ _STEPS = "burnish.data.curate.steps"
 
 STEPS: Mapping[str, str] = {
     "sample": f"{_STEPS}.sample:Sample",
+    "language": f"{_STEPS}.language:Language",
     "gopher-quality": f"{_STEPS}.gopher_quality:GopherQuality",
     "gopher-repetition": f"{_STEPS}.gopher_repetition:GopherRepetition",
     "c4": f"{_STEPS}.c4:C4",
     "fineweb-quality": f"{_STEPS}.fineweb:FineWebQuality",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",
+    "minhash-dedup": f"{_STEPS}.minhash:MinHashDedup",
 }
 """kind -> `module:Class`, in the order of a usual pipeline."""
 

@@ -23,6 +23,7 @@ STEPS: Mapping[str, str] = {
     "gopher-repetition": f"{_STEPS}.gopher_repetition:GopherRepetition",
     "c4": f"{_STEPS}.c4:C4",
     "fineweb-quality": f"{_STEPS}.fineweb:FineWebQuality",
+    "pii": f"{_STEPS}.pii:Pii",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",
     "minhash-dedup": f"{_STEPS}.minhash:MinHashDedup",
 }

@@ -26,6 +26,7 @@ STEPS: Mapping[str, str] = {
     "pii": f"{_STEPS}.pii:Pii",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",
     "minhash-dedup": f"{_STEPS}.minhash:MinHashDedup",
+    "perplexity": f"{_STEPS}.perplexity:Perplexity",
 }
 """kind -> `module:Class`, in the order of a usual pipeline."""
 

@@ -17,9 +17,7 @@ artefact's key: the variables BURNISH_WORKERS and BURNISH_RAY say it, or `--work
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Annotated, Any, ClassVar, cast
@@ -37,18 +35,16 @@ from burnish.data.curate.intake import Intake
 from burnish.data.curate.ledger import Count
 from burnish.data.curate.passes import go_through
 from burnish.data.curate.pieces import gather
-from burnish.data.curate.pool import InlinePool, Pool, ProcessPool
 from burnish.data.curate.reading import documents_in
 from burnish.data.curate.record import Curated
 from burnish.data.curate.registry import OneStep, step_names
 from burnish.data.curate.step import Rule
-from burnish.errors import ConfigError, shown
+from burnish.errors import shown
 from burnish.reports.curation import curation_page
-from burnish.stages.attempt import num_cores
 from burnish.stages.stage import Plan, Stage, Work
+from burnish.stages.workers import workers, workers_text
 from burnish.store import Code
 
-WORKERS, RAY = "BURNISH_WORKERS", "BURNISH_RAY"
 REPORT = "report.html"
 
 
@@ -93,7 +89,7 @@ class CurateStage(Stage):
             step.check()
         names = step_names(self.steps)
         size = sum(item.path.stat().st_size for item in inputs) / 1e6
-        lines = (f"{len(inputs)} files of {size:,.1f} MB go through: {', '.join(names)}", _pool_text())
+        lines = (f"{len(inputs)} files of {size:,.1f} MB go through: {', '.join(names)}", workers_text())
         return Plan(lines=lines, facts={"files": len(inputs), "steps": list(names)})
 
     def run(self, work: Work) -> None:
@@ -101,7 +97,7 @@ class CurateStage(Stage):
         curation = Curation(
             inputs=inputs_of(self.data), intake=self.intake, steps=self.steps, shard_bytes=self.shard_bytes
         )
-        with _pool() as pool:
+        with workers() as pool:
             summary = curate(curation, work.out, pool, work.say)
         work.record({"curation": _facts(summary)})
         page = curation_page(Curated(work.out), samples=self.samples)
@@ -113,37 +109,6 @@ class CurateStage(Stage):
         engine = (curate, documents_in, gather, ordered, cut, go_through, finish, curation_page)
         steps = [part for step in self.steps for part in (type(step), *step.code())]
         return (Documents, Intake, Count, Rule, *(cast(FunctionType, function) for function in engine), *steps)
-
-
-@contextmanager
-def _pool() -> Iterator[Pool]:
-    """Who works, as the variables say; ended however the run ends.
-
-    Raises:
-        ConfigError: BURNISH_WORKERS is no whole number above 0.
-        MissingExtra: Ray is asked for and not installed.
-    """
-    pool: Pool = InlinePool() if _workers() == 1 else ProcessPool(_workers())
-    if address := os.environ.get(RAY):
-        from burnish.data.curate.ray_pool import RayPool
-
-        pool = RayPool(address, _workers())
-    try:
-        yield pool
-    finally:
-        pool.close()
-
-
-def _workers() -> int:
-    text = os.environ.get(WORKERS) or str(num_cores())
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError([f"{WORKERS} is {shown(text)}; expected a whole number of processes, at least 1"])
-    return int(text)
-
-
-def _pool_text() -> str:
-    where = f"on Ray at {os.environ[RAY]}" if os.environ.get(RAY) else "on this machine"
-    return f"{_workers()} tasks at a time {where}"
 
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}} for verb in TRAINING},
     **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
     **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
+    "tokenise": {"data": {"x": "x"}},
     "curate": {"data": {"x": "x"}, "steps": [{"kind": "exact-dedup"}]},
 }
 """Settings that others need."""

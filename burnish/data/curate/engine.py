@@ -23,7 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from burnish.config import dump
+from burnish.config import dump, sources
 from burnish.data.curate.atomic import read_json, write_arrow, write_json
 from burnish.data.curate.corpus import WorkCorpus
 from burnish.data.curate.cutting import cut
@@ -62,11 +62,12 @@ class Curation:
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits that stand for the inputs' content, the settings and the source of the steps."""
+        """16 hexadecimal digits that stand for the content of all files, the settings and the source of the steps."""
         parts = [
             sorted((item.name, item.source, content_key(str(item.path))) for item in self.inputs),
             dump(self.intake),
             plain_steps(self.steps),
+            [content_key(name) for name in sources(self.steps).values()],
             [source_keys((type(step), *step.code())) for step in self.steps],
             self.shard_bytes,
         ]

@@ -24,6 +24,7 @@ STEPS: Mapping[str, str] = {
     "c4": f"{_STEPS}.c4:C4",
     "fineweb-quality": f"{_STEPS}.fineweb:FineWebQuality",
     "pii": f"{_STEPS}.pii:Pii",
+    "decontamination": f"{_STEPS}.decontamination:Decontamination",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",
     "minhash-dedup": f"{_STEPS}.minhash:MinHashDedup",
     "perplexity": f"{_STEPS}.perplexity:Perplexity",

@@ -23,6 +23,7 @@ STEPS: Mapping[str, str] = {
     "gopher-repetition": f"{_STEPS}.gopher_repetition:GopherRepetition",
     "c4": f"{_STEPS}.c4:C4",
     "fineweb-quality": f"{_STEPS}.fineweb:FineWebQuality",
+    "toxic-words": f"{_STEPS}.toxic_words:ToxicWords",
     "pii": f"{_STEPS}.pii:Pii",
     "decontamination": f"{_STEPS}.decontamination:Decontamination",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",

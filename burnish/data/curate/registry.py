@@ -29,6 +29,7 @@ STEPS: Mapping[str, str] = {
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",
     "minhash-dedup": f"{_STEPS}.minhash:MinHashDedup",
     "perplexity": f"{_STEPS}.perplexity:Perplexity",
+    "quality": f"{_STEPS}.quality:Quality",
 }
 """kind -> `module:Class`, in the order of a usual pipeline."""
 

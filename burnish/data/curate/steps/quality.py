@@ -1,0 +1,146 @@
+"""`quality`: drop what a classifier, trained by the run on the user's examples, finds to be of low quality.
+
+    {kind: trusted, trusted: wiki.jsonl}                    good: the trusted texts; bad: texts of the corpus itself
+    {kind: trusted, trusted: wiki.jsonl, raw: crawl.jsonl}  bad: those of a file
+    {kind: labelled, data: judged.jsonl, label: good}       a column says true or false, 1 or 0
+
+Trusted against raw is what GPT-3 was filtered by (Brown et al. 2020, appendix A). All raw text is taken for bad there,
+though some is good; so a raw text with a probability of one half is as much like the trusted texts as like the raw
+ones. GPT-3 keeps a document by a random draw around its score; here the threshold is plain, so that `explain` and
+`what-if` can speak about it. The classifier and its calibration: burnish.data.curate.classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import ClassVar, Literal, cast
+
+from burnish.config import setting, settings
+from burnish.data.curate.classifier import Classifier, features, learned
+from burnish.data.curate.documents import Documents
+from burnish.data.curate.examples import Example, drawn, examples_in, examples_of, files_of
+from burnish.data.curate.step import Corpus, Decider, Decisions, RowStep, Rule, by_rules
+from burnish.data.curate.words import Words
+from burnish.errors import DataError
+from burnish.store import Code
+
+_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+@settings
+class Trusted:
+    """Good texts, and raw ones to tell them from."""
+
+    kind: Literal["trusted"] = "trusted"
+    trusted: str = setting(..., "texts of the quality that is wanted: a file, or a folder with files", source=True)
+    raw: str | None = setting(None, "texts to tell them from; none: those of the corpus itself", source=True)
+
+
+@settings
+class Labelled:
+    """Texts that someone judged."""
+
+    kind: Literal["labelled"] = "labelled"
+    data: str = setting(..., "judged texts: a file, or a folder with files", source=True)
+    label: str = setting("label", "the column that says true or 1 for good, false or 0 for bad", min_length=1)
+
+
+@settings
+class Quality(RowStep):
+    """Drop documents that a classifier finds to be of low quality."""
+
+    source: ClassVar[str] = "after Brown et al. 2020, arXiv 2005.14165, appendix A"
+
+    kind: Literal["quality"] = "quality"
+    examples: Trusted | Labelled = setting(..., "what the classifier learns from")
+    min_quality: float = setting(0.5, "calibrated probability of being good, at least", ge=0, le=1)
+    max_examples: int = setting(20_000, "of each class; of more some are drawn", unit="texts", ge=1)
+    bits: int = setting(18, "2^bits weights; fewer make more words share one", ge=8, le=24)
+    l2: float = setting(1e-4, "strength of the pull of the weights towards zero", gt=0)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Below the threshold."""
+        return ("low-quality",)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The calibrated probability."""
+        return (Rule(reason="low-quality", measure="quality", at_least=self.min_quality),)
+
+    def check(self) -> None:
+        """Refuse files that are not there.
+
+        Raises:
+            DataError: names the file.
+        """
+        for path in self._paths():
+            files_of(path)
+
+    def _paths(self) -> Iterator[str]:
+        if isinstance(self.examples, Labelled):
+            yield self.examples.data
+        else:
+            yield self.examples.trusted
+            if self.examples.raw is not None:
+                yield self.examples.raw
+
+    def prepare(self, folder: Path, corpus: Corpus) -> None:
+        """Train the classifier, and say what is measured of it.
+
+        Raises:
+            DataError: there are too few examples, or a label is none.
+        """
+        if isinstance(self.examples, Labelled):
+            good, bad = _judged(self.examples, self.max_examples)
+        else:
+            good, bad = _against_raw(self.examples, corpus, self.max_examples)
+        classifier, measured = learned(good, bad, bits=self.bits, l2=self.l2)
+        classifier.save(folder, measured)
+        corpus.say(f"quality: {measured}")
+
+    def decider(self, folder: Path) -> Decider:
+        """Load the classifier once."""
+        classifier = Classifier.load(folder)
+
+        def decide(documents: Documents) -> Decisions:
+            return by_rules(self, {"quality": classifier.probabilities(documents.words)}, len(documents))
+
+        return decide
+
+    def decide(self, documents: Documents) -> Decisions:
+        """Nothing can be decided before the training.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("quality: the classifier is trained by the run; use decider(folder) after prepare(folder)")
+
+    def code(self) -> tuple[Code, ...]:
+        """The classifier, its training, and what draws the examples."""
+        functions = (learned, features, drawn, examples_in, _judged, _against_raw)
+        return (Classifier, Words, *(cast(FunctionType, function) for function in functions))
+
+
+def _judged(examples: Labelled, count: int) -> tuple[list[Example], list[Example]]:
+    """The good and the bad texts of a labelled file.
+
+    Raises:
+        DataError: a label is none.
+    """
+    classes: dict[bool, list[Example]] = {True: [], False: []}
+    for example in examples_in(examples.data, examples.label):
+        if example.label not in _LABELS:
+            raise DataError(f"{examples.data}: '{examples.label}' is {example.label}; expected true or false, 1 or 0")
+        classes[_LABELS[example.label]].append(example)
+    return drawn(classes[True], count=count), drawn(classes[False], count=count)
+
+
+def _against_raw(examples: Trusted, corpus: Corpus, count: int) -> tuple[list[Example], list[Example]]:
+    """The trusted and the raw texts; a raw text that is also a trusted one is left out."""
+    good = drawn(examples_in(examples.trusted), count=count)
+    known = {example.draw for example in good}
+    raw = examples_in(examples.raw) if examples.raw is not None else examples_of(corpus)
+    return good, drawn((example for example in raw if example.draw not in known), count=count)

@@ -22,6 +22,7 @@ import pyarrow as pa
 from burnish.config import setting, settings
 from burnish.data.curate.documents import Documents
 from burnish.data.curate.step import Corpus, CorpusStep, Decisions
+from burnish.data.curate.survivors import survivor_names
 
 BYTES_PER_DOCUMENT = 32
 """What the index holds of each document: two halves of the hash, the length, the place of the survivor."""
@@ -70,7 +71,9 @@ class ExactDedup(CorpusStep):
         survivors, copies = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
         survivors[order] = order[new][group]
         copies[order] = np.bincount(group)[group] if len(order) else 0
-        yield from _marks(corpus, survivors, copies, starts)
+        for shard, names in enumerate(survivor_names(corpus, survivors, starts)):
+            here = pa.array(copies[starts[shard] : starts[shard + 1]])
+            yield pa.record_batch([names, here], names=["survivor", "copies"])
 
     def decide(self, documents: Documents, marks: pa.RecordBatch) -> Decisions:
         """Drop all but the survivor; the note names it."""
@@ -91,18 +94,3 @@ class ExactDedup(CorpusStep):
         if self.ignore_space:
             text = " ".join(text.split())
         return text.encode()
-
-
-def _marks(corpus: Corpus, survivors: np.ndarray, copies: np.ndarray, starts: np.ndarray) -> Iterator[pa.RecordBatch]:
-    """The marks of each shard: the survivor's id for documents that do not survive, and the size of the group."""
-    wanted = np.unique(survivors[survivors != np.arange(len(survivors))])
-    names: dict[int, str] = {}
-    for shard in range(corpus.num_shards):
-        here = wanted[(wanted >= starts[shard]) & (wanted < starts[shard + 1])]
-        ids = corpus.ids(shard) if len(here) else []
-        names.update((place, ids[place - int(starts[shard])]) for place in here.tolist())
-    for shard in range(corpus.num_shards):
-        places = range(int(starts[shard]), int(starts[shard + 1]))
-        named = [names[int(survivors[p])] if survivors[p] != p else None for p in places]
-        here_copies = pa.array(copies[starts[shard] : starts[shard + 1]])
-        yield pa.record_batch([pa.array(named, pa.string()), here_copies], names=["survivor", "copies"])

@@ -18,6 +18,7 @@ _STEPS = "burnish.data.curate.steps"
 
 STEPS: Mapping[str, str] = {
     "sample": f"{_STEPS}.sample:Sample",
+    "urls": f"{_STEPS}.urls:Urls",
     "language": f"{_STEPS}.language:Language",
     "gopher-quality": f"{_STEPS}.gopher_quality:GopherQuality",
     "gopher-repetition": f"{_STEPS}.gopher_repetition:GopherRepetition",

@@ -71,8 +71,10 @@ class ToxicWords(RowStep):
         return ("listed", "listed_share")
 
     def check(self) -> None:
-        """Refuse lists that cannot be read."""
-        self._entries()
+        """Refuse lists that cannot be read, and a package that is missing."""
+        names = self._entries()
+        if not self.whole_words:
+            fragments_in(names)
 
     def decider(self, folder: Path) -> Decider:
         """Load the lists."""

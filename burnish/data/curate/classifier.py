@@ -171,7 +171,8 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 def balance(y: np.ndarray) -> np.ndarray:
     """A weight for each example so that each class has half, (n,); sums to 1."""
-    return np.where(y > 0.5, 0.5 / max(y.sum(), 1), 0.5 / max((1 - y).sum(), 1))
+    good, bad = float(y.sum()), float((1 - y).sum())
+    return np.where(y > 0.5, 0.5 / max(good, 1.0), 0.5 / max(bad, 1.0))
 
 
 def _loss(z: np.ndarray, y: np.ndarray, share: np.ndarray) -> tuple[float, np.ndarray]:

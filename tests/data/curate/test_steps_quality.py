@@ -86,6 +86,16 @@ def test_the_corpus_itself_stands_for_raw_and_shards_change_nothing(tmp_path, fi
     assert "calibration error" in line
 
 
+def test_a_raw_text_that_is_trusted_is_no_bad_example(tmp_path, files):
+    both = [{"text": text} for kind in OWN for text in texts(kind, 0, 200)]
+    examples = Trusted(trusted=files["good"], raw=written(tmp_path / "both.jsonl", both))
+    run_steps([Quality(examples=examples, bits=12)], ROWS, tmp_path / "out")
+    (measured,) = (tmp_path / "out" / "prepared").rglob("measured.json")
+    found = json.loads(measured.read_text())
+    assert found["auc"] == 1
+    assert found["trained_on"] + found["held_out"] < 400
+
+
 def test_what_could_not_work_is_refused(tmp_path, files):
     with pytest.raises(DataError, match="no such file"):
         Quality(examples=Trusted(trusted=files["good"], raw=str(tmp_path / "none.jsonl"))).check()

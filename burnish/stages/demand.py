@@ -30,7 +30,6 @@ from burnish.stages.reference import COLUMN
 from burnish.stages.reward import RewardStage
 from burnish.stages.training import TrainingStage
 from burnish.training.plan import MicroBatch, packed_cost, padded_cost, plan
-from burnish.training.source import Shuffled
 
 LOOKED_AT = 16
 """Batches of a run that are looked at; the others are taken to be like them."""
@@ -138,8 +137,8 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
         sampling = _sampling(stage, longest)
         batches: list[Sequence[Tree]] = [_answered(stage, longest)]
     else:
-        source = Shuffled(prepared.trees, batch_size=stage.train.batch_size, seed=stage.seed)
-        batches = [source.next({}) for _ in range(min(steps, LOOKED_AT))]
+        source = stage.source(prepared)
+        batches = [batch for _ in range(min(steps, LOOKED_AT)) if (batch := source.next({})) is not None]
     cost = packed_cost if layout == "tree" else padded_cost
     cut = [
         plan(

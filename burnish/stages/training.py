@@ -42,7 +42,7 @@ from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.columns import with_shared_columns
 from burnish.training.part import Part
-from burnish.training.source import Shuffled
+from burnish.training.source import Shuffled, Source
 from burnish.training.trainer import Trainer
 
 
@@ -172,10 +172,13 @@ class TrainingStage(Stage):
         return prepared
 
     def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
-        """The updates: on the trees, in a new order every pass."""
-        source = Shuffled(prepared.trees, batch_size=self.train.batch_size, seed=self.seed)
+        """The updates, on what the source yields."""
         probes = held_out_probes(prepared, self.train)
-        run_updates(trainer, source, self.train, work, verb=self.verb, probes=probes)
+        run_updates(trainer, self.source(prepared), self.train, work, verb=self.verb, probes=probes)
+
+    def source(self, prepared: Prepared) -> Source[Tree]:
+        """What is trained on: the trees, in a new order every pass."""
+        return Shuffled(prepared.trees, batch_size=self.train.batch_size, seed=self.seed)
 
     def num_steps(self, prepared: Prepared) -> int:
         """Updates of the whole run."""

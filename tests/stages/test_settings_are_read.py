@@ -41,6 +41,7 @@ BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
     **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
     "tokenise": {"data": {"x": "x"}},
+    "mix": {"data": {"x": "x"}},
     "curate": {"data": {"x": "x"}, "steps": [{"kind": "exact-dedup"}]},
 }
 """Settings that others need."""
@@ -48,6 +49,8 @@ BASES: dict[str, dict[str, Any]] = {
 ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other", "judge": {"model": "y"}} | {
     "steps": [{"kind": "sample", "share": 0.5}],
     "fields": {"text": "content"},
+    "weights": {"x": 2.0},
+    "bounds": {"x": 2.0},
 }
 """Values for settings that take a form of their own."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +91,20 @@ def drawn(examples: Iterable[Example], *, count: int | None = None, max_bytes: i
     Args:
         examples: to draw from.
         count: how many at most; only so many are held in memory.
-        max_bytes: of text, at most; the first is taken whatever its length.
+        max_bytes: of text, at most; the text that goes beyond is cut there, at the border of a character.
     """
     found = heapq.nsmallest(count, examples) if count is not None else sorted(examples)
     if max_bytes is None:
         return found
     taken: list[Example] = []
-    size = 0
+    left = max_bytes
     for example in found:
-        size += len(example.text.encode())
-        if taken and size > max_bytes:
-            break
+        data = example.text.encode()
+        if len(data) > left:
+            part = data[:left].decode(errors="ignore")
+            return [*taken, replace(example, text=part)] if part else taken
         taken.append(example)
+        left -= len(data)
     return taken
 
 

@@ -108,8 +108,9 @@ def test_planted_near_copies_go_and_nothing_else(real, tmp_path):
     false = sum(family[name] != family[survivor] for name, survivor in gone.items())
     assert false / len(rows) <= 0.005
     assert left == set(family.values())
-    for name in (name for name in at_limit if name in gone and len(groups[family[name]]) == 2):
-        assert found[name].steps[STEP]["score"] == pytest.approx(near[name], abs=0.02)  # punctuation at ends is off
+    pairs = [name for name in at_limit if len(groups[family[name]]) == 2]
+    scores = [max(found[one].steps[STEP]["score"] or 0.0 for one in groups[family[name]]) for name in pairs]
+    assert scores == pytest.approx([near[name] for name in pairs], abs=0.02)  # punctuation is left aside there
 
 
 def test_order_files_shards_and_processes_change_nothing(real, tmp_path):

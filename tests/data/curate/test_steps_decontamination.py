@@ -150,3 +150,10 @@ def test_runs_are_those_of_plain_python():
             for w in map(normalised, texts)
         ]
         assert counts.tolist() == plain
+
+
+def test_the_row_that_shares_the_most_is_named(tmp_path):
+    path = tmp_path / "two.txt.jsonl"
+    path.write_text("".join(json.dumps({"q": text}) + "\n" for text in ("w " * 13, QUESTION, "v " * 13)))
+    (row,) = decided(Decontamination(sets={"two": str(path)}), ["w " * 13 + QUESTION + " v" * 14], tmp_path)
+    assert row[4] == f"two, row 2: {SHARED} of {SHARED + 3} shared runs"

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     import torch
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "datasets", "peft", "pydantic")
-_EXTRAS = ("tensorboard", "wandb", "trackio")
+_EXTRAS = {
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "trackio": "trackio",
+    "evals": "reasoning_gym",
+    "ray": "ray",
+    "data": "rensa",
+}
+"""The extras that users choose, each with a module that only it brings."""
+
 _MEASURE_SECONDS = 0.4
 
 
@@ -42,8 +51,8 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "memory", _memory()
     yield from _devices()
     yield from ((name, importlib.metadata.version(name)) for name in _LIBRARIES)
-    for name in _EXTRAS:
-        there = importlib.util.find_spec(name) is not None
+    for name, module in _EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
         yield name, "installed" if there else f"not installed; pip install 'burnish[{name}]'"
     yield "working folder", _writable(Path.cwd())
     yield "hub cache", _hub_cache()

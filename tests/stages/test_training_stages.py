@@ -279,6 +279,7 @@ ALSO = {
 
 ELSEWHERE = {
     "reading.on_bad_row": "needs a bad row: tests/data/test_data_read.py",
+    "train.attention": "needs a GPU: tests/models/test_flex.py",
     "train.divide": "needs several processes: tests/stages/test_several_processes.py",
     "template.date": "needs a template that asks for the date: tests/text",
 }

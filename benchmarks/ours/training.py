@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from benchmarks.case import Request, Row, gradient_file
-from benchmarks.flops import product_rate, training_flops, wait
+from benchmarks.flops import product_rate, step_flops, wait
 from benchmarks.works import WORKS
 from burnish.batch import Branch, Tree
 from burnish.models.language import language_model
@@ -105,7 +105,7 @@ def measured(request: Request, start: Start) -> dict[str, Any]:
     metrics = [trainer.step(some) for some in batches]
     wait(trainer.device)
     seconds = time.perf_counter() - clock
-    flops = training_flops(start.plain.config, done, head=request.work != "reward", reference=request.work == "dpo")
+    flops = step_flops(start.plain.config, done, head=request.work != "reward", reference=request.work == "dpo")
     return {
         "rows": len(done),
         "seconds": seconds,

@@ -60,6 +60,17 @@ def tree_extent(trees: Sequence[Tree]) -> Extent:
     return total
 
 
+def needed_extent(trees: Sequence[Tree]) -> Extent:
+    """Of trees without what a causal mask hides: the work that has to be done, whoever does it."""
+    total = Extent(tokens=0, scored=0, pairs=0)
+    for tree in trees:
+        prompt, lengths = len(tree.prompt), [len(branch.tokens) for branch in tree.branches]
+        pairs = prompt * (prompt + 1) // 2 + sum(n * prompt + n * (n + 1) // 2 for n in lengths)
+        scored = sum(branch.num_scored for branch in tree.branches)
+        total += Extent(tokens=tree.num_tokens, scored=scored, pairs=pairs)
+    return total
+
+
 def padded_extent(trees: Sequence[Tree]) -> Extent:
     """Of trees in the padded layout: a row per answer, all as long as the longest."""
     widths = [len(tree.prompt) + len(branch.tokens) for tree in trees for branch in tree.branches]

@@ -39,8 +39,8 @@ from burnish.data.curate.reading import documents_in
 from burnish.data.curate.record import Curated
 from burnish.data.curate.registry import OneStep, step_names
 from burnish.data.curate.step import Rule
-from burnish.errors import shown
 from burnish.reports.curation import curation_page
+from burnish.stages.named_paths import named_paths
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.workers import workers, workers_text
 from burnish.store import Code
@@ -49,22 +49,10 @@ REPORT = "report.html"
 
 
 def named_data(value: Any) -> Any:
-    """Paths by source: a mapping as it is; words such as `wiki=data/wiki.jsonl`, or a path, called by its name.
-
-    Raises:
-        ValueError: a word has no path, or a source stands twice.
-    """
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, (list, tuple)):
-        return value
-    found: dict[str, str] = {}
-    for word in words:
-        given, equals, rest = str(word).partition("=")
-        name, path = (given, rest) if equals else (Path(given).name.partition(".")[0], given)
-        if not name or not path or name in found:
-            raise ValueError(f"found {shown(word)}; expected SOURCE=PATH or PATH, every source once")
-        found[name] = path
-    return found
+    """Paths by source; one without is called by its file, up to the first full stop."""
+    return named_paths(
+        value, called=lambda path: Path(path).name.partition(".")[0], expected="SOURCE=PATH or PATH, every source once"
+    )
 
 
 Paths = Annotated[dict[str, str], pydantic.BeforeValidator(named_data)]

@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar
 import pydantic
 
 from burnish.config import setting, settings
-from burnish.errors import ConfigError, shown
+from burnish.errors import ConfigError
 from burnish.reports.compared import Compared, frontier_figures, read_compared
 from burnish.reports.costs import CostRow, costs, total_of
 from burnish.reports.curves import Chart
@@ -39,6 +39,7 @@ from burnish.reports.rewards import RewardPanel, read_reward
 from burnish.reports.samples import SideBySide
 from burnish.reports.scale import Scale
 from burnish.reports.scores import Scores
+from burnish.stages.named_paths import named_paths
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stats import Interval
 
@@ -47,22 +48,10 @@ RESERVED = ("gains", "held_out_gains", "frontier", "seconds", "peak_memory_bytes
 
 
 def by_name(value: Any) -> Any:
-    """Folders by name: a mapping as it is; words such as `sft=runs/a` or `runs/a` (called by its folder's name) as one.
-
-    Raises:
-        ValueError: a word has no folder, or a name stands twice.
-    """
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, (list, tuple)):
-        return value
-    folders: dict[str, str] = {}
-    for word in words:
-        given, equals, rest = str(word).partition("=")
-        name, folder = (given, rest) if equals else (Path(given).resolve().name, given)
-        if not name or not folder or name in folders:
-            raise ValueError(f"found {shown(word)}; expected NAME=FOLDER or FOLDER, every name once")
-        folders[name] = folder
-    return folders
+    """Folders by name; one without is called by its own name."""
+    return named_paths(
+        value, called=lambda folder: Path(folder).resolve().name, expected="NAME=FOLDER or FOLDER, every name once"
+    )
 
 
 Folders = Annotated[dict[str, str], pydantic.BeforeValidator(by_name)]

@@ -143,22 +143,17 @@ def test_what_is_timed_of_sampling(tiny, tmp_path):
     assert found["tokens"] == 16 * 8 * 64
 
 
-def test_a_token_sees_its_past_its_prompt_and_itself():
-    by_hand = sum(range(1, 6)) + (6 + 7) + (6 + 7 + 8)
-    assert flops.seen_keys(TREE) == by_hand
-
-
 def test_flops_are_those_of_the_models_own_weights(tiny):
     model = AutoModelForCausalLM.from_pretrained(str(tiny / "model"))
     linear = sum(
         m.weight.numel() for name, m in model.named_modules() if isinstance(m, nn.Linear) and name != "lm_head"
     )
-    attention = 4 * 2 * 32 * flops.seen_keys(TREE)
-    without = flops.forward_flops(model.config, [TREE], head=False)
-    assert without == 2 * TREE.num_tokens * linear + attention
-    assert flops.forward_flops(model.config, [TREE], head=True) == without + 2 * 5 * model.lm_head.weight.numel()
-    assert flops.training_flops(model.config, [TREE], head=False, reference=False) == 3 * without
-    assert flops.training_flops(model.config, [TREE], head=False, reference=True) == 4 * without
+    seen = sum(range(1, 6)) + (6 + 7) + (6 + 7 + 8)  # keys that each token sees: the prompt's, each answer's
+    without = 2 * TREE.num_tokens * linear + 4 * 2 * 32 * seen
+    output = 2 * 5 * model.lm_head.weight.numel()
+    for head, forward in ((False, without), (True, without + output)):
+        assert flops.step_flops(model.config, [TREE], head=head, reference=False) == 3 * forward
+        assert flops.step_flops(model.config, [TREE], head=head, reference=True) == 4 * forward
 
 
 def test_the_product_rate_is_a_rate(monkeypatch):

@@ -16,7 +16,6 @@ from burnish.errors import ModelError
 from burnish.models import attention
 from burnish.models.attention import (
     NAME,
-    Rules,
     TreeLayout,
     causal_attention,
     causal_mask,
@@ -24,18 +23,9 @@ from burnish.models.attention import (
     plain_attention,
 )
 from burnish.numerics import generator_from
+from tests.models.rules import PLAIN, RULES, SINKS
 
 HEADS, SHARED, SIZE = 4, 2, 6
-PLAIN = Rules(scaling=None, window=None, soft_cap=None, sinks=None, dropout=0.0)
-SINKS = torch.tensor([-1.0, 0.0, 1.0, 3.0])
-RULES = {
-    "plain": PLAIN,
-    "scaling": replace(PLAIN, scaling=0.9),
-    "window": replace(PLAIN, window=3),
-    "soft cap": replace(PLAIN, soft_cap=0.7),
-    "sinks": replace(PLAIN, sinks=SINKS),
-    "all": Rules(scaling=1.3, window=2, soft_cap=1.1, sinks=SINKS, dropout=0.0),
-}
 
 
 def normal(heads, length, key):

@@ -18,25 +18,16 @@ from torch.nn.attention import flex_attention as torchs
 
 from burnish.batch import Branch, Tree, pack
 from burnish.models import flex
-from burnish.models.attention import Rules, TreeLayout
+from burnish.models.attention import TreeLayout
 from burnish.models.flex import FlexLayout, attention_by, attention_for, block_mask, seen_blocks, seen_tokens
 from burnish.models.language import LanguageModel
 from burnish.numerics import TOLERANCE, generator_from
+from tests.models.rules import PLAIN, RULES
 from tests.models.tiny import tiny_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 HEADS, SHARED, SIZE = 4, 2, 16
-PLAIN = Rules(scaling=None, window=None, soft_cap=None, sinks=None, dropout=0.0)
-SINKS = torch.tensor([-1.0, 0.0, 1.0, 3.0])
-RULES = {
-    "plain": PLAIN,
-    "scaling": replace(PLAIN, scaling=0.9),
-    "window": replace(PLAIN, window=3),
-    "soft cap": replace(PLAIN, soft_cap=0.7),
-    "sinks": replace(PLAIN, sinks=SINKS),
-    "all": Rules(scaling=1.3, window=2, soft_cap=1.1, sinks=SINKS, dropout=0.0),
-}
 TREES = [(3, [4, 2, 0, 1]), (2, [3]), (5, []), (1, [6, 6])]
 
 

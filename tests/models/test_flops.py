@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from burnish.batch import Branch, Tree, pack
 from burnish.models.adapters import Lora, add_lora
-from burnish.models.flops import Extent, forward_flops, padded_extent, training_flops, tree_extent
+from burnish.models.flops import Extent, forward_flops, needed_extent, padded_extent, training_flops, tree_extent
 from burnish.models.language import LanguageModel
 from burnish.models.parameters import Parameters, parameters_of
 from burnish.numerics import generator_from
@@ -106,3 +106,11 @@ def test_the_term_of_the_lecture_and_of_kaplan():
         attention_width=0,
     )
     assert training_flops(parameters, Extent(tokens=10, scored=10, pairs=100)) == 6 * 1000 * 10
+
+
+def test_what_has_to_be_done_leaves_out_what_the_mask_hides():
+    """A prompt of 5 with answers of 2 and 3: each token sees its prompt, its own past and itself."""
+    branches = (Branch(tokens=[6, 7], weights=[1.0, 0.0]), Branch(tokens=[8, 9, 10], weights=[1.0] * 3))
+    tree = Tree(id="x", prompt=[1, 2, 3, 4, 5], branches=branches)
+    pairs = (1 + 2 + 3 + 4 + 5) + (6 + 7) + (6 + 7 + 8)
+    assert needed_extent([tree, tree]) == Extent(tokens=20, scored=8, pairs=2 * pairs)

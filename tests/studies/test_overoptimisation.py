@@ -23,6 +23,7 @@ from burnish.stages.recipe import read_recipe
 from studies.overoptimisation.curves import Point, at_kl, best_place, difference, fall, reach, stopped
 from studies.overoptimisation.gold import gold
 from studies.overoptimisation.measure import main, measured, tables
+from tests.stages.tiny_chat import write_model
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "studies" / "overoptimisation" / "study.yaml"
@@ -233,7 +234,8 @@ def test_up_to_the_answers_it_is_the_demo_so_that_their_keys_are_the_same():
 def test_the_recipe_can_be_read(quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("BURNISH_STORE", str(tmp_path / "store"))
-    recipe = read_recipe(STUDY, quick=quick)
+    start = {"stages": {"start": {"model": str(write_model(tmp_path / "model"))}}}
+    recipe = read_recipe(STUDY, [start], quick=quick)
     assert {state_of(step) for step in recipe.steps} == {"new"}
     assert set(recipe.publish) == {
         "labels/answers.jsonl",
@@ -276,3 +278,9 @@ def test_the_quick_form_runs_and_is_measured(tmp_path: Path):
     assert found["rl"]["minimum"]["points"][0]["kl"] == 0.0
     assert [point["at"] for point in found["best_of_n"]["single"]["points"]] == [1, 2, 4]
     assert "### RL" in done.stdout
+
+
+def test_the_page_shows_the_tables_of_the_record():
+    record = json.loads((ROOT / "docs" / "records" / "overoptimisation.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "studies-overoptimisation.md").read_text(encoding="utf-8")
+    assert tables(record).strip() in page

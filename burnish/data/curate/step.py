@@ -184,9 +184,9 @@ class Step(ABC):
     source: ClassVar[str] = ""
 
     @property
-    @abstractmethod
     def reasons(self) -> tuple[str, ...]:
-        """Every reason that it can give; a closed list, in the order in which the report shows them."""
+        """Every reason that it can give, a closed list in the order of the report; by default its rules."""
+        return tuple(rule.reason for rule in self.rules)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

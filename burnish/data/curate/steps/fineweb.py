@@ -35,11 +35,6 @@ class FineWebQuality(RowStep):
     short_line: int = setting(30, "lines with fewer are short", unit="characters", ge=1)
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """The names of the rules."""
-        return tuple(rule.reason for rule in self.rules)
-
-    @property
     def rules(self) -> tuple[Rule, ...]:
         """In the order of the paper."""
         return (

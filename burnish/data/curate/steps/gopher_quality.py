@@ -51,11 +51,6 @@ class GopherQuality(RowStep):
     min_stop_words: int = setting(2, "occurrences of the most frequent English words", unit="words", ge=0)
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """The names of the rules."""
-        return tuple(rule.reason for rule in self.rules)
-
-    @property
     def rules(self) -> tuple[Rule, ...]:
         """In the order of the paper."""
         return (

@@ -49,11 +49,6 @@ class GopherRepetition(RowStep):
     )
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """The names of the rules."""
-        return tuple(rule.reason for rule in self.rules)
-
-    @property
     def rules(self) -> tuple[Rule, ...]:
         """In the order of the table."""
         return (

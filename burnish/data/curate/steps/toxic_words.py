@@ -55,11 +55,6 @@ class ToxicWords(RowStep):
             raise ValueError("nothing would be dropped: give max_listed, max_share, or both")
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """The names of the rules."""
-        return tuple(rule.reason for rule in self.rules)
-
-    @property
     def rules(self) -> tuple[Rule, ...]:
         """The limits that are given."""
         limits = (("listed-words", "listed", self.max_listed), ("listed-share", "listed_share", self.max_share))

@@ -1,6 +1,6 @@
 """The studio: a web app in which people write and judge the data that the trainers read.
 
-What its modules, tables, service functions and routes are is drawn in docs/studio.md, under "How it is built". In short:
+Modules, tables, service functions and routes are drawn in docs/studio.md, under "How it is built". In short:
 
     tables/  database  migrate  backup         what is kept, and where
     people  invitations  sessions  attempts    who is there

@@ -14,6 +14,8 @@ occurrences by number, so that the rules run over flat arrays:
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -53,22 +55,23 @@ class Words:
         """Which text each word is of, (w,) int64."""
         return np.repeat(np.arange(len(self.split)), self.counts)
 
-    @cached_property
+    @property
     def _numbered(self) -> tuple[list[str], np.ndarray]:
         if self._known is not None:
             return self._known
-        table: dict[str, int] = {}
-        number = table.setdefault
-        flat = [number(word, len(table)) for words in self.split for word in words]
-        return list(table), np.array(flat, dtype=np.int64)
+        table: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a word that is new gets the next number
+        codes = np.fromiter(map(table.__getitem__, itertools.chain.from_iterable(self.split)), np.int64)
+        self._known = list(table), codes
+        return self._known
 
     def taken(self, rows: np.ndarray) -> Words:
-        """The words of some texts, in that order."""
-        different, codes = self._numbered
+        """The words of some texts, in that order; they are numbered where these are."""
+        split = [self.split[row] for row in rows.tolist()]
+        if self._known is None:
+            return Words(split)
+        different, codes = self._known
         parts = [codes[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
-        return Words(
-            [self.split[row] for row in rows.tolist()], (different, np.concatenate(parts) if parts else codes[:0])
-        )
+        return Words(split, (different, np.concatenate(parts) if parts else codes[:0]))
 
     @property
     def different(self) -> list[str]:

@@ -1,6 +1,6 @@
 """The page about a curation: what each step took, where its limits lie, and what stands at the border.
 
-    waterfall   documents and bytes that are left after each step
+    waterfall   documents, bytes, and tokens or words that are left after each step
     a step      what it dropped by reason; for each rule a histogram with the limit drawn, and documents on both sides
     of it
 
@@ -11,9 +11,8 @@ escaped by the template, and shown as one line without control characters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,23 +24,10 @@ from burnish.data.curate.what_if import Sample, measured, nearest
 from burnish.reports.histogram import BOTTOM, HEIGHT, TOP, WIDTH, Histogram, histogram
 from burnish.reports.page import Tile, environment
 from burnish.reports.scale import memory, number_of, percent
+from burnish.reports.waterfall import num_documents, waterfall
 
 SEEN = 50_000
 """Documents that histograms and samples are made of, at least, if there are so many."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """What is left after a step, as a row of the waterfall; shares are of what was read, in percent of the width."""
-
-    name: str
-    documents: int
-    bytes: int
-    dropped: int
-    edited: int
-    documents_share: float
-    bytes_share: float
-    lost_share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +77,7 @@ def curation_page(run: Curated, *, samples: int, title: str = "What became of th
     """
     bars = waterfall(run)
     read, kept = run.steps[0].counts["reached"], run.steps[-1].counts["left"]
-    shards = _first_shards(run)
+    shards, unit = _first_shards(run), run.summary["unit"]
     template = environment().get_template("curation.html")
     return template.render(
         title=title,
@@ -101,9 +87,10 @@ def curation_page(run: Curated, *, samples: int, title: str = "What became of th
             Tile(name="read", value=f"{read['documents']:,}", detail=f"documents, {memory(read['bytes'])}"),
             Tile(name="kept", value=f"{kept['documents']:,}", detail=f"documents, {memory(kept['bytes'])}"),
             Tile(name="kept", value=_share(kept["bytes"], read["bytes"]), detail="of the bytes"),
-            Tile(name="words kept", value=f"{kept['words']:,}", detail="between white space"),
+            Tile(name="kept", value=f"{kept['words'] if kept['tokens'] is None else kept['tokens']:,}", detail=unit),
         ],
         bars=bars,
+        unit=unit,
         steps=tuple(_step_view(run, step, shards, samples) for step in run.steps),
         incidents=sorted(run.summary["incidents"].items()),
         ids=run.summary["ids"],
@@ -112,30 +99,9 @@ def curation_page(run: Curated, *, samples: int, title: str = "What became of th
     )
 
 
-def waterfall(run: Curated) -> tuple[Bar, ...]:
-    """What is left after each step; the first bar is what was read."""
-    read = run.steps[0].counts["reached"]
-    counts = [(step.name, step.counts) for step in run.steps]
-    rows = [(name, c["left"], _documents(c["dropped"]), _documents(c["edited"])) for name, c in counts]
-    documents, size = max(read["documents"], 1), max(read["bytes"], 1)
-    return tuple(
-        Bar(
-            name=name,
-            documents=left["documents"],
-            bytes=left["bytes"],
-            dropped=dropped,
-            edited=edited,
-            documents_share=100 * left["documents"] / documents,
-            bytes_share=100 * left["bytes"] / size,
-            lost_share=100 * dropped / documents,
-        )
-        for name, left, dropped, edited in [("found in the files", read, 0, 0), *rows]
-    )
-
-
 def _step_view(run: Curated, step: StepRecord, shards: Sequence[int], samples: int) -> StepView:
     counts = step.counts
-    gone, edited = _documents(counts["dropped"]), _documents(counts["edited"])
+    gone, edited = num_documents(counts["dropped"]), num_documents(counts["edited"])
     reached = counts["reached"]["documents"]
     facts = f"{number_of(reached, 'document')} came here; {gone:,} dropped ({_share(gone, reached)})"
     tables = [run.rows(step.name, shard) for shard in shards] if samples or step.rules else []
@@ -223,10 +189,6 @@ def _basis(run: Curated, shards: Sequence[int]) -> str:
     return (
         f"Histograms and samples are of {len(shards)} of {run.num_shards} shards, a random sample; counts are of all."
     )
-
-
-def _documents(amounts: Mapping[str, Mapping[str, Any]]) -> int:
-    return sum(amount["documents"] for amount in amounts.values())
 
 
 def _share(part: float, whole: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html.parser
+import io
 import itertools
 import json
 
@@ -17,8 +19,9 @@ from burnish.data.curate.record import Curated
 from burnish.data.curate.registry import steps_from
 from burnish.data.curate.step import Rule
 from burnish.reports import curation
-from burnish.reports.curation import curation_page, waterfall
+from burnish.reports.curation import curation_page
 from burnish.reports.histogram import WIDTH, histogram
+from burnish.reports.waterfall import COLUMNS, waterfall, waterfall_csv
 
 HOSTILE = "<script>alert(1)</script> \x1b[31m & \"quoted\" 'too' </style>"
 STEPS = [{"kind": "gopher-quality", "min_words": 5, "min_stop_words": 0}, {"kind": "exact-dedup"}, {"kind": "c4"}]
@@ -82,8 +85,17 @@ def test_the_waterfall_goes_from_what_was_read_to_what_is_kept(run):
     for before, after in itertools.pairwise(bars):
         assert after.documents == before.documents - after.dropped
         assert after.bytes <= before.bytes
-    assert bars[0].documents_share == bars[0].bytes_share == 100
+    assert bars[0].documents_share == bars[0].text_share == 100
     assert bars[1].lost_share == pytest.approx(100 * 2 / 17)
+
+
+def test_the_waterfall_as_csv(run):
+    rows = list(csv.DictReader(io.StringIO(waterfall_csv(waterfall(run)))))
+    assert tuple(rows[0]) == COLUMNS
+    steps = json.loads((run.folder / "summary.json").read_text())["steps"]
+    assert [int(row["words"]) for row in rows[1:]] == [step["left"]["words"] for step in steps]
+    assert [int(row["documents"]) for row in rows] == [17, 15, 15, 13, 1]
+    assert {row["tokens"] for row in rows} == {""}  # none were counted, which is not 0
 
 
 def test_the_page_says_what_the_ledger_says(run):
@@ -93,6 +105,7 @@ def test_the_page_says_what_the_ledger_says(run):
     assert "1 of not-json" in page
     assert "few-words: words at least 5" in page
     assert "Rae et al. 2021" in page
+    assert "words between white space" in page
     for reason in ("copy", "nul-bytes", "few-sentences"):
         assert reason in page
 

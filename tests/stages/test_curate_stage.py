@@ -50,6 +50,7 @@ def test_a_run_leaves_documents_ledger_and_report(data, tmp_path):
         "places",
         "incidents.parquet",
         "summary.json",
+        "waterfall.csv",
         "report.html",
         "run.json",
     }

@@ -7,22 +7,26 @@ an id that another document has; the note then says which.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from burnish.data.curate.atomic import read_json, write_arrow, write_json, write_parquet
-from burnish.data.curate.documents import DOCUMENT, batches, text_bytes
+from burnish.data.curate.counting import Tokens
+from burnish.data.curate.documents import DOCUMENT, TOKENS, Sizes, batches, text_bytes
 from burnish.data.curate.intake import FLAWS
-from burnish.data.curate.ledger import COLUMNS, DROP, EDIT, END, EXCERPT, KEEP, Amount, Count
+from burnish.data.curate.ledger import COLUMNS, DROP, EDIT, END, EXCERPT, KEEP, Amount, Count, size_columns
 from burnish.data.curate.pieces import PLACE, READ, READ_REASONS, REPEATED, Shard, cut_shard
 from burnish.data.curate.room import Room
 
-BEGUN = pa.schema([END.field(name) for name in ("id", "source", "url", "bytes", "words", "excerpt")])
+BEGUN = pa.schema([END.field(name) for name in ("id", "source", "url", "bytes", "words", "tokens", "excerpt")])
 
 
-def cut(room: Room, pieces: Sequence[str], shard: int, shards: int, mend: bool) -> dict[str, Any]:
+def cut(
+    room: Room, pieces: Sequence[str], shard: int, shards: int, mend: bool, tokens: Tokens | None
+) -> dict[str, Any]:
     """Task: cut a canonical shard from the pieces and write what the intake says of its documents.
 
     Args:
@@ -30,6 +34,7 @@ def cut(room: Room, pieces: Sequence[str], shard: int, shards: int, mend: bool) 
         pieces: paths of all pieces.
         shard, shards: which of how many.
         mend: whether flaws that can be mended are let through.
+        tokens: how tokens are counted; None if they are not.
 
     Returns:
         The counts of the step `read`, as plain data.
@@ -39,21 +44,34 @@ def cut(room: Room, pieces: Sequence[str], shard: int, shards: int, mend: bool) 
         return done
     found = cut_shard(pieces, shard, shards)
     dropped = found.dropped(mend=mend)
-    words = _word_counts(found.table)
-    write_parquet(room.step(0, READ, shard), _read_ledger(found, dropped, words))
+    sizes = _sizes(found.table, tokens)
+    write_parquet(room.step(0, READ, shard), _read_ledger(found, dropped, sizes))
     write_parquet(room.places(shard), found.table.select(PLACE.names).cast(PLACE))
     excerpts = [text[:EXCERPT] for text in found.table.column("text").to_pylist()]
-    columns = [*(found.table.column(name) for name in ("id", "source", "url", "bytes")), pa.array(words), excerpts]
+    columns = [*(found.table.column(name) for name in ("id", "source", "url")), *size_columns(sizes), excerpts]
     write_arrow(room.begun(shard), pa.table(columns, schema=BEGUN))
-    write_arrow(room.documents(0, shard), found.documents(np.flatnonzero(~dropped)))
-    counts = {**_read_count(found, dropped, words).plain(), "given": int(_given(found).sum())}
+    write_arrow(room.documents(0, shard), _going_on(found, dropped, sizes))
+    counts = {**_read_count(found, dropped, sizes).plain(), "given": int(_given(found).sum())}
     write_json(mark, counts)
     return counts
 
 
-def _word_counts(table: pa.Table) -> np.ndarray:
-    counts = [documents.words.counts for documents in batches(table.select(DOCUMENT.names))]
-    return np.concatenate(counts) if counts else np.zeros(0, np.int64)
+def _sizes(table: pa.Table, tokens: Tokens | None) -> Sizes:
+    """Bytes as they stood in the file; words and tokens as mended."""
+    words, counted = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for documents in batches(table.select(DOCUMENT.names)):
+        words.append(documents.words.counts)
+        if tokens is not None:
+            counted.append(tokens.counts(documents.texts))
+    size = np.asarray(table.column("bytes").to_numpy())
+    return Sizes(bytes=size, words=np.concatenate(words), tokens=None if tokens is None else np.concatenate(counted))
+
+
+def _going_on(shard: Shard, dropped: np.ndarray, sizes: Sizes) -> pa.Table:
+    """The documents that are not dropped, with their tokens where they are counted."""
+    rows = np.flatnonzero(~dropped)
+    table = shard.documents(rows)
+    return table if sizes.tokens is None else table.append_column(TOKENS, pa.array(sizes.tokens[rows]))
 
 
 def _given(shard: Shard) -> np.ndarray:
@@ -69,7 +87,7 @@ def _read_reasons(shard: Shard) -> np.ndarray:
     return reasons
 
 
-def _read_ledger(shard: Shard, dropped: np.ndarray, words: np.ndarray) -> pa.Table:
+def _read_ledger(shard: Shard, dropped: np.ndarray, sizes: Sizes) -> pa.Table:
     reasons = _read_reasons(shard)
     names = [*READ_REASONS, None]
     fates = [
@@ -83,22 +101,22 @@ def _read_ledger(shard: Shard, dropped: np.ndarray, words: np.ndarray) -> pa.Tab
         [names[reason] for reason in reasons.tolist()],
         pa.nulls(count, pa.float64()),
         [f"given as {shard.renamed[row]}" if row in shard.renamed else None for row in range(count)],
-        shard.table.column("bytes"),
-        words,
+        *size_columns(sizes),
     ]
     return pa.table(arrays, schema=COLUMNS)
 
 
-def _read_count(shard: Shard, dropped: np.ndarray, words: np.ndarray) -> Count:
-    sizes, reasons = shard.table.column("bytes").to_numpy(), _read_reasons(shard)
-    count = Count(reached=Amount(len(words), int(sizes.sum()), int(words.sum())))
+def _read_count(shard: Shard, dropped: np.ndarray, sizes: Sizes) -> Count:
+    reasons = _read_reasons(shard)
+    count = Count()
+    count.reached.add(sizes)
     for number, reason in enumerate(READ_REASONS):
         for rows, into in (
             (dropped & (reasons == number), count.dropped),
             (~dropped & (reasons == number), count.edited),
         ):
             if rows.any():
-                into[reason] = Amount(int(rows.sum()), int(sizes[rows].sum()), int(words[rows].sum()))
-    left = text_bytes(shard.table.column("text").combine_chunks())[~dropped]  # mended ones may have become shorter
-    count.left.add(len(left), left.sum(), words[~dropped].sum())
+                into.setdefault(reason, Amount()).add(sizes.taken(rows))
+    mended = text_bytes(shard.table.column("text").combine_chunks())  # may be shorter than it stood in the file
+    count.left.add(replace(sizes, bytes=mended).taken(~dropped))
     return count

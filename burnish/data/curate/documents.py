@@ -10,11 +10,14 @@ Extra columns are carried as JSON text, so that files whose columns differ in ty
 
 Words are made once per text and shared: `documents.words` (see `burnish.data.curate.words`). A step that drops
 documents passes the rest on with their words; a text that was edited loses its words and gets new ones.
+
+While a run that counts tokens works, a column `tokens` stands beside these five.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from burnish.data.curate.counting import Tokens
 from burnish.data.curate.words import Words, split_words
 
 DOCUMENT = pa.schema(
@@ -35,16 +39,37 @@ DOCUMENT = pa.schema(
 )
 """The columns of a document; texts have 64-bit offsets, so that no shard is too large for Arrow."""
 
+TOKENS = pa.field("tokens", pa.int64())
+"""The column of tokens, where they are counted."""
+
 BATCH_DOCUMENTS = 512
 BATCH_BYTES = 4_000_000
 """A batch holds no more than so many documents, or so many bytes of text if it has more than one document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How long some texts are; (n,) int64 each, `tokens` None where none are counted."""
+
+    bytes: np.ndarray
+    words: np.ndarray
+    tokens: np.ndarray | None = None
+
+    def taken(self, rows: np.ndarray) -> Sizes:
+        """The sizes of some texts.
+
+        Args:
+            rows: which, as places or (n,) bool.
+        """
+        tokens = None if self.tokens is None else self.tokens[rows]
+        return Sizes(bytes=self.bytes[rows], words=self.words[rows], tokens=tokens)
 
 
 class Documents:
     """Some documents, in their canonical order.
 
     Args:
-        batch: has the columns of `DOCUMENT`.
+        batch: has the columns of `DOCUMENT`, and may have that of `TOKENS`.
         split: the words of each text where they are known already, None where they are not.
         words: the words of all texts, where they are known.
     """
@@ -94,6 +119,13 @@ class Documents:
             self._words = Words([words for words in self._split if words is not None])
         return self._words
 
+    @property
+    def sizes(self) -> Sizes:
+        """How long the texts are."""
+        place = self.batch.schema.get_field_index(TOKENS.name)
+        tokens = None if place < 0 else np.asarray(self.batch.column(place))
+        return Sizes(bytes=self.num_bytes, words=self.words.counts, tokens=tokens)
+
     def draws(self, seed: int, name: str) -> np.ndarray:
         """A number from [0, 1) for each document, (n,): a function of its id, the seed and the name alone.
 
@@ -112,13 +144,22 @@ class Documents:
         words = self._words.taken(rows) if self._words is not None else None
         return Documents(self.batch.take(pa.array(rows)), [self._split[row] for row in rows.tolist()], words)
 
-    def edited(self, texts: Mapping[int, str]) -> Documents:
-        """The same documents with other texts in some rows."""
+    def edited(self, texts: Mapping[int, str], tokens: Tokens | None = None) -> Documents:
+        """The same documents with other texts in some rows.
+
+        Args:
+            texts: the new texts, by row.
+            tokens: counts those of the new texts, where the documents have a column of tokens.
+        """
         if not texts:
             return self
         new = [texts.get(row, old) for row, old in enumerate(self.texts)]
         column = self.batch.schema.get_field_index("text")
         batch = self.batch.set_column(column, DOCUMENT.field("text"), pa.array(new, pa.large_string()))
+        if tokens is not None:
+            counts = np.array(batch.column(TOKENS.name))
+            counts[list(texts)] = tokens.counts(list(texts.values()))
+            batch = batch.set_column(batch.schema.get_field_index(TOKENS.name), TOKENS, pa.array(counts))
         return Documents(batch, [None if row in texts else words for row, words in enumerate(self._split)])
 
 
@@ -131,7 +172,7 @@ def batches(table: pa.Table) -> Iterator[Documents]:
     """The documents of a table in batches; where they are cut follows from the table alone.
 
     Args:
-        table: has the columns of `DOCUMENT`.
+        table: has the columns of `DOCUMENT`, and may have that of `TOKENS`.
     """
     table = table.combine_chunks()
     if table.num_rows == 0:

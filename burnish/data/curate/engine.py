@@ -26,6 +26,7 @@ import pyarrow as pa
 from burnish.config import dump, sources
 from burnish.data.curate.atomic import read_json, write_arrow, write_json
 from burnish.data.curate.corpus import WorkCorpus
+from burnish.data.curate.counting import WORDS, Tokens
 from burnish.data.curate.cutting import cut
 from burnish.data.curate.finishing import finish
 from burnish.data.curate.gathering import Gathered, Input, gathered
@@ -53,12 +54,14 @@ class Curation:
         intake: how.
         steps: in order.
         shard_bytes: of text in a shard, about.
+        tokens: what counts tokens; None: bytes and words are enough.
     """
 
     inputs: tuple[Input, ...]
     intake: Intake
     steps: tuple[Step, ...]
     shard_bytes: int = 64_000_000
+    tokens: Tokens | None = None
 
     @property
     def key(self) -> str:
@@ -70,6 +73,7 @@ class Curation:
             [content_key(name) for name in sources(self.steps).values()],
             [source_keys((type(step), *step.code())) for step in self.steps],
             self.shard_bytes,
+            None if self.tokens is None else [self.tokens.name, self.tokens.digest],
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -84,8 +88,9 @@ def curate(curation: Curation, out: Path, pool: Pool, say: Callable[[str], None]
         say: prints one line.
 
     Returns:
-        The summary, as `summary.json` holds it: `key`; `files`, `shards`; `ids` given and derived; `incidents` by kind;
-        `steps` in order, `read` first, each with `name`, `kind`, `source`, `reasons`, `rules` and what `Count` says.
+        The summary, as `summary.json` holds it: `key`; `files`, `shards`; the `unit` of text; `ids` given and derived;
+        `incidents` by kind; `steps` in order, `read` first, each with `name`, `kind`, `source`, `reasons`, `rules` and
+        what `Count` says.
 
     Raises:
         DataError: no document could be read, or a step failed; names it.
@@ -155,6 +160,7 @@ class _Run:
         return {
             "files": len(self.curation.inputs),
             "shards": self.shards,
+            "unit": WORDS if self.curation.tokens is None else self.curation.tokens.unit,
             "ids": {"given": given, "derived": found.documents - given},
             "incidents": dict(found.incidents),
             "steps": [self._said(READ), *map(self._said, self.names, self.curation.steps)],
@@ -172,7 +178,11 @@ class _Run:
         """Cut the shards; returns how many documents were given an id."""
         mend = self.curation.intake.damaged == "mend"
         tasks = [
-            Task(name=f"cut, shard {shard}", function=cut, arguments=(self.room, pieces, shard, self.shards, mend))
+            Task(
+                name=f"cut, shard {shard}",
+                function=cut,
+                arguments=(self.room, pieces, shard, self.shards, mend, self.curation.tokens),
+            )
             for shard in range(self.shards)
         ]
         self.counts[READ] = Count()
@@ -220,7 +230,7 @@ class _Run:
             Task(
                 name=f"{title}, shard {shard}",
                 function=go_through,
-                arguments=(self.room, self.plain, number, what, shard),
+                arguments=(self.room, self.plain, number, what, shard, self.curation.tokens),
             )
             for shard in range(self.shards)
         ]

@@ -35,7 +35,7 @@ def explain(run: Curated, name: str) -> list[str]:
     lines = [f"{name}: {_ending(end)}"]
     where = f"  from {place['file']}, row {place['row']}" if place else ""
     lines.append(f"{where}; source {end['source']}" + (f"; {end['url']}" if end["url"] else ""))
-    lines.append(f"  {end['bytes']:,} bytes, {end['words']:,} words: {shortened(end['excerpt'])}")
+    lines.append(f"  {_size(end['bytes'], end['words'], end['tokens'])}: {shortened(end['excerpt'])}")
     for step in run.steps:
         row = _row(run.rows(step.name, shard), name)
         if row is None:
@@ -73,8 +73,12 @@ def _ending(end: Mapping[str, Any]) -> str:
     if end["fate"] == DROP:
         return f"dropped by '{end['step']}' for '{end['reason']}'"
     if end["fate"] == EDIT:
-        return f"kept, edited; {end['bytes_out']:,} bytes and {end['words_out']:,} words are left"
+        return f"kept, edited; {_size(end['bytes_out'], end['words_out'], end['tokens_out'])} are left"
     return "kept as it was"
+
+
+def _size(num_bytes: int, words: int, tokens: int | None) -> str:
+    return f"{num_bytes:,} bytes, {words:,} words" + ("" if tokens is None else f", {tokens:,} tokens")
 
 
 def _decision(step: StepRecord, row: Mapping[str, Any]) -> Iterator[str]:

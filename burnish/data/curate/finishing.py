@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from burnish.data.curate.atomic import read_arrow, read_json, read_parquet, write_json, write_parquet
-from burnish.data.curate.documents import batches
+from burnish.data.curate.documents import DOCUMENT, TOKENS, batches
 from burnish.data.curate.ledger import DROP, EDIT, END, KEEP
 from burnish.data.curate.pieces import READ
 from burnish.data.curate.room import Room
@@ -32,7 +32,7 @@ def finish(room: Room, names: Sequence[str], last: int, shard: int) -> dict[str,
     if (done := read_json(mark)) is not None:
         return done
     kept = read_arrow(room.documents(last, shard))
-    write_parquet(room.kept(shard), kept)
+    write_parquet(room.kept(shard), kept.select(DOCUMENT.names))
     write_parquet(room.ends(shard), _ends(room, names, kept, shard))
     write_json(mark, {})
     return {}
@@ -54,10 +54,14 @@ def _ends(room: Room, names: Sequence[str], kept: pa.Table, shard: int) -> pa.Ta
                 steps[where] = name
                 reasons[where] = rows.column("reason").to_pylist()
                 scores[where] = rows.column("score").to_pylist()
-    sizes, words = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    sizes, words, tokens = np.zeros(count, np.int64), np.zeros(count, np.int64), np.full(count, None, object)
+    if TOKENS.name in kept.column_names:
+        tokens[:] = 0
     for documents in batches(kept):
-        where = [place[one] for one in documents.ids]
-        sizes[where], words[where] = documents.num_bytes, documents.words.counts
+        where, mine = [place[one] for one in documents.ids], documents.sizes
+        sizes[where], words[where] = mine.bytes, mine.words
+        if mine.tokens is not None:
+            tokens[where] = mine.tokens
     found = {
         **{name: begun.column(name) for name in begun.column_names},
         "fate": fates.tolist(),
@@ -66,5 +70,6 @@ def _ends(room: Room, names: Sequence[str], kept: pa.Table, shard: int) -> pa.Ta
         "score": scores.tolist(),
         "bytes_out": sizes,
         "words_out": words,
+        "tokens_out": pa.array(tokens.tolist(), pa.int64()),
     }
     return pa.table([found[name] for name in END.names], schema=END)

@@ -5,10 +5,10 @@
     ledger/documents/shard-00000.parquet              a row for every document: its end, and the beginning of its text
 
 Columns of a step: `id`; `fate` (keep, edit, drop); `reason` and `score`, null where there is none; `note`, for people;
-`bytes` and `words` of the text as it reached the step; and `measure.NAME` for every measure, kept documents included,
-so that the effect of another threshold can be counted without running again. A document has a row in every step up to
-the one that dropped it. The place where a document was read is in `places/`, since it changes with the cut of the input
-and nothing else does.
+`bytes` and `words` of the text as it reached the step, and its `tokens` where the run counts them, else null; and
+`measure.NAME` for every measure, kept documents included, so that the effect of another threshold can be counted
+without running again. A document has a row in every step up to the one that dropped it. The place where a document was
+read is in `places/`, since it changes with the cut of the input and nothing else does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.data.curate.atomic import read_parquet
-from burnish.data.curate.documents import Documents
+from burnish.data.curate.documents import Documents, Sizes
 from burnish.data.curate.step import Decisions, Step
 
 KEEP, EDIT, DROP = "keep", "edit", "drop"
@@ -42,6 +42,7 @@ COLUMNS = pa.schema(
         ("note", pa.string()),
         ("bytes", pa.int64()),
         ("words", pa.int64()),
+        ("tokens", pa.int64()),
     ]
 )
 
@@ -52,12 +53,14 @@ END = pa.schema(
         ("url", pa.string()),
         ("bytes", pa.int64()),
         ("words", pa.int64()),
+        ("tokens", pa.int64()),
         ("fate", pa.string()),
         ("step", pa.string()),
         ("reason", pa.string()),
         ("score", pa.float64()),
         ("bytes_out", pa.int64()),
         ("words_out", pa.int64()),
+        ("tokens_out", pa.int64()),
         ("excerpt", pa.string()),
     ]
 )
@@ -71,7 +74,7 @@ def step_schema(measures: Sequence[str]) -> pa.Schema:
 
 def ledger_rows(step: Step, documents: Documents, decisions: Decisions) -> pa.RecordBatch:
     """A step's rows for some documents."""
-    count = len(documents)
+    count, sizes = len(documents), documents.sizes
     names = [*step.reasons, None]
     arrays: list[Any] = [
         documents.batch.column("id"),
@@ -79,8 +82,7 @@ def ledger_rows(step: Step, documents: Documents, decisions: Decisions) -> pa.Re
         [names[reason] for reason in decisions.reasons.tolist()],
         number_column(decisions.scores),
         [decisions.notes.get(row) for row in range(count)] if decisions.notes else pa.nulls(count, pa.string()),
-        documents.num_bytes,
-        documents.words.counts,
+        *size_columns(sizes),
         *(number_column(decisions.measures[name]) for name in step.measures),
     ]
     schema = step_schema(step.measures)
@@ -101,23 +103,36 @@ def number_column(values: np.ndarray) -> pa.Array:
     return pa.array(np.asarray(values, dtype=np.float64), pa.float64(), from_pandas=True)
 
 
+def size_columns(sizes: Sizes) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The columns `bytes`, `words` and `tokens`."""
+    tokens = pa.nulls(len(sizes.bytes), pa.int64()) if sizes.tokens is None else pa.array(sizes.tokens)
+    return pa.array(sizes.bytes), pa.array(sizes.words), tokens
+
+
 @dataclass
 class Amount:
-    """How much text."""
+    """How much text; `tokens` is None where none were counted."""
 
     documents: int = 0
     bytes: int = 0
     words: int = 0
+    tokens: int | None = None
 
-    def add(self, documents: int, num_bytes: int, words: int) -> None:
-        """Add to it."""
-        self.documents += int(documents)
-        self.bytes += int(num_bytes)
-        self.words += int(words)
+    def add(self, sizes: Sizes) -> None:
+        """Add some documents."""
+        tokens = None if sizes.tokens is None else int(sizes.tokens.sum())
+        self._add(len(sizes.bytes), int(sizes.bytes.sum()), int(sizes.words.sum()), tokens)
 
-    def plus(self, other: Mapping[str, int]) -> None:
+    def plus(self, other: Mapping[str, Any]) -> None:
         """Add another amount, as plain data."""
-        self.add(other["documents"], other["bytes"], other["words"])
+        self._add(other["documents"], other["bytes"], other["words"], other["tokens"])
+
+    def _add(self, documents: int, num_bytes: int, words: int, tokens: int | None) -> None:
+        self.documents += documents
+        self.bytes += num_bytes
+        self.words += words
+        if tokens is not None:
+            self.tokens = (self.tokens or 0) + tokens
 
 
 @dataclass
@@ -139,22 +154,22 @@ class Count:
 
     def see(self, step: Step, documents: Documents, decisions: Decisions) -> None:
         """Count some documents; what is left is added by `leave`."""
-        sizes, words = documents.num_bytes, documents.words.counts
-        self.reached.add(len(documents), sizes.sum(), words.sum())
+        sizes = documents.sizes
+        self.reached.add(sizes)
         edited = np.zeros(len(documents), bool)
         edited[list(decisions.texts)] = True
         for number, reason in enumerate(step.reasons):
             fits = decisions.reasons == number
             for rows, into in ((fits & decisions.dropped, self.dropped), (fits & edited, self.edited)):
                 if rows.any():
-                    into.setdefault(reason, Amount()).add(rows.sum(), sizes[rows].sum(), words[rows].sum())
+                    into.setdefault(reason, Amount()).add(sizes.taken(rows))
         for rule in step.rules:
             count = int(rule.fails(decisions.measures[rule.measure]).sum())
             self.beyond[rule.reason] = self.beyond.get(rule.reason, 0) + count
 
     def leave(self, documents: Documents) -> None:
         """Count what is left of them."""
-        self.left.add(len(documents), documents.num_bytes.sum(), documents.words.counts.sum())
+        self.left.add(documents.sizes)
 
     def plus(self, other: Mapping[str, Any]) -> None:
         """Add the counts of another shard, as plain data."""

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from burnish.data.curate.atomic import read_arrow, read_json, write_arrow, write_json, write_parquet
+from burnish.data.curate.counting import Tokens
 from burnish.data.curate.documents import Documents, batches, document_batch
 from burnish.data.curate.ledger import Count, ledger_rows, step_schema
 from burnish.data.curate.registry import step_names, steps_from
@@ -73,7 +74,7 @@ def passes_of(steps: Sequence[Step]) -> tuple[Pass, ...]:
 
 
 def go_through(
-    room: Room, plain: Sequence[Mapping[str, Any]], number: int, what: Pass, shard: int
+    room: Room, plain: Sequence[Mapping[str, Any]], number: int, what: Pass, shard: int, tokens: Tokens | None
 ) -> dict[str, dict[str, Any]]:
     """Task: take one shard through a pass.
 
@@ -83,6 +84,7 @@ def go_through(
         number: of the pass, from 1.
         what: its steps.
         shard: which.
+        tokens: how tokens are counted; None if they are not.
 
     Returns:
         The counts of each step in it, by name, as plain data.
@@ -92,9 +94,9 @@ def go_through(
         return done
     steps = steps_from(plain)
     names = step_names(steps)
-    crew = [Judging(place, names[place], steps[place]) for place in what.deciding]
+    crew = [Judging(place, names[place], steps[place], tokens) for place in what.deciding]
     judges = [_judge(json.dumps(list(plain)), one.place, str(room.prepared(one.place + 1, one.name))) for one in crew]
-    kept = [_no_documents().batch]
+    kept = [pa.RecordBatch.from_pylist([], read_arrow(room.documents(number - 1, shard)).schema)]
     keys = [] if what.keys is None else [_keys(names[what.keys], steps[what.keys], _no_documents())]
     for documents, marks in _batches(room, number, what, shard):
         for one, judge in zip(crew, judges, strict=True):
@@ -118,6 +120,7 @@ class Judging:
 
     Attributes:
         place, name, step: which.
+        tokens: how tokens of edited texts are counted.
         rows: its ledger.
         count: what it did.
     """
@@ -125,6 +128,7 @@ class Judging:
     place: int
     name: str
     step: Step
+    tokens: Tokens | None = None
     rows: list[pa.RecordBatch] = field(default_factory=list)
     count: Count = field(default_factory=Count)
 
@@ -139,7 +143,7 @@ class Judging:
         decisions = _decided(self.name, self.step, documents, mine, judge)
         self.count.see(self.step, documents, decisions)
         self.rows.append(ledger_rows(self.step, documents, decisions))
-        left = documents.edited(decisions.texts).taken(np.flatnonzero(~decisions.dropped))
+        left = documents.edited(decisions.texts, self.tokens).taken(np.flatnonzero(~decisions.dropped))
         self.count.leave(left)
         return left
 

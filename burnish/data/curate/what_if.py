@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from burnish.data.curate.documents import Sizes
 from burnish.data.curate.explain import limit_text, shortened
 from burnish.data.curate.ledger import DROP, MEASURE, Amount
 from burnish.data.curate.record import Curated, StepRecord
@@ -231,9 +232,11 @@ def _stand_ins(run: Curated, step: str, going: list[str]) -> int:
 
 
 def _add(amount: Amount, table: pa.Table, rows: np.ndarray) -> None:
-    found = table.filter(pa.array(rows))
-    amount.add(found.num_rows, *(pc.sum(found.column(name)).as_py() or 0 for name in ("bytes", "words")))
+    size, words, tokens = (table.column(name) for name in ("bytes", "words", "tokens"))
+    counted = tokens.to_numpy() if len(tokens) and not tokens.null_count else None
+    amount.add(Sizes(bytes=size.to_numpy(), words=words.to_numpy(), tokens=counted).taken(rows))
 
 
 def _amount(amount: Amount) -> str:
-    return f"{amount.documents:,} documents ({amount.bytes:,} bytes, {amount.words:,} words)"
+    tokens = "" if amount.tokens is None else f", {amount.tokens:,} tokens"
+    return f"{amount.documents:,} documents ({amount.bytes:,} bytes, {amount.words:,} words{tokens})"

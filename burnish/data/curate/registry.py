@@ -29,6 +29,7 @@ STEPS: Mapping[str, str] = {
     "decontamination": f"{_STEPS}.decontamination:Decontamination",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",
     "minhash-dedup": f"{_STEPS}.minhash:MinHashDedup",
+    "substring-dedup": f"{_STEPS}.substring:SubstringDedup",
     "perplexity": f"{_STEPS}.perplexity:Perplexity",
     "quality": f"{_STEPS}.quality:Quality",
 }

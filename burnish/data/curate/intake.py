@@ -1,14 +1,14 @@
 """Rows of files as documents: robust against everything that a crawl contains.
 
-    a document   text, and id, url, source, other columns where the row has them a flaw       what is wrong with a
-    document that can still be named by its id: the ledger has it under the step `read` an incident  what is wrong with
-    a file or a row that gives no document: file, row, cause, in `incidents.parquet`
+    a document   text, and id, url, source, other columns where the row has them
+    a flaw       what is wrong with a document that can still be named by its id: the ledger has it under `read`
+    an incident  what is wrong with a file or a row that gives no document: file, row, cause, in `incidents.parquet`
 
 `damaged` says what happens to flawed texts: `drop` (they are named in the ledger and go no further), `mend` (NUL bytes
 go, bytes that are not UTF-8 and lone surrogates become U+FFFD), or `stop`, which also refuses the run at the first
 incident. A text over `max_bytes` and an empty one cannot be mended. A file that breaks off in the middle gives the
-documents in front of the break; a gzip file whose checksum is wrong at its end has given its documents by then, and is
-named.
+documents in front of the break; a JSONL file of several gzip members gives those behind the damaged one too. A gzip
+member whose checksum is wrong at its end has given its documents by then, and is named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLAWS = ("too-long", "empty", "invalid-utf8", "nul-bytes", "lone-surrogate")
 
 MENDABLE = ("invalid-utf8", "nul-bytes", "lone-surrogate")
 
-INCIDENTS = ("corrupt-file", "empty-file", "not-json", "no-text", "line-too-long", "bad-row")
+INCIDENTS = ("corrupt-file", "corrupt-member", "empty-file", "not-json", "no-text", "line-too-long", "bad-row")
 """What can be wrong with a file or a row that gives no document."""
 
 FIELDS = ("id", "text", "url", "source")

@@ -1,11 +1,15 @@
 """The files of a crawl as documents: a reader for each kind of file, and nothing that a file holds stops the rest.
 
-What is wrong with a row or a file is an incident among the documents (`burnish.data.curate.intake`). Rows are read one
-by one, and lines up to a length, so that memory does not grow with the file; JSON, CSV and text files are read whole.
+What is wrong with a row or a file is an incident among the documents (`burnish.data.curate.intake`). Of a JSONL file
+that was packed in several gzip members, a damaged one loses itself alone (`burnish.data.curate.members`). Rows are read
+one by one, and lines up to a length, so that memory does not grow with the file; JSON, CSV and text files are read
+whole.
 """
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import zlib
 from collections.abc import Iterator
@@ -16,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from burnish.data.curate.intake import Document, Incident, Intake, document_of
+from burnish.data.curate.members import DamagedMember, GzipMembers
 from burnish.data.files import Source, json_rows, opened, text_parts
 from burnish.data.locate import suffix
 from burnish.data.row import Row
@@ -23,6 +28,8 @@ from burnish.data.tables import csv_rows
 from burnish.errors import DataError, shown
 
 Found = Iterator[Document | Incident]
+
+_BUFFER = 65536
 
 
 def documents_in(path: Path, intake: Intake) -> Found:
@@ -58,15 +65,38 @@ def _refuse(path: Path, found: Document | Incident, intake: Intake) -> None:
 
 
 def _json_lines(path: Path, intake: Intake) -> Found:
+    if path.suffix == ".gz":
+        yield from _packed_lines(path, intake)
+        return
     with opened(path) as file:
-        number = 0
-        while data := file.readline(intake.longest_line):
-            number += 1
-            if not data.endswith(b"\n") and len(data) >= intake.longest_line:
-                size = len(data) + _skipped(file, intake.longest_line)
-                yield Incident(row=number, what="line-too-long", detail=f"{size} bytes in one line")
-            elif data.strip():
-                yield _json_line(data, number, intake)
+        yield from _lines(file, intake, itertools.count(1))
+
+
+def _packed_lines(path: Path, intake: Intake) -> Found:
+    """The lines of all gzip members, past damaged ones; the line that breaks off with a member is the row named."""
+    numbers = itertools.count(1)
+    with GzipMembers(path) as members:
+        while True:
+            buffered = io.BufferedReader(members, _BUFFER)
+            try:
+                yield from _lines(buffered, intake, numbers)
+                return
+            except DamagedMember as damage:
+                if not members.resync():
+                    raise
+                yield Incident(row=next(numbers), what="corrupt-member", detail=str(damage))
+            finally:
+                buffered.detach()
+
+
+def _lines(file: IO[bytes], intake: Intake, numbers: Iterator[int]) -> Found:
+    while data := file.readline(intake.longest_line):
+        number = next(numbers)
+        if not data.endswith(b"\n") and len(data) >= intake.longest_line:
+            size = len(data) + _skipped(file, intake.longest_line)
+            yield Incident(row=number, what="line-too-long", detail=f"{size} bytes in one line")
+        elif data.strip():
+            yield _json_line(data, number, intake)
 
 
 def _skipped(file: IO[bytes], block: int) -> int:

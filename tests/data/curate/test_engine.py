@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import itertools
 import json
 import os
 import random
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from burnish.data.curate.atomic import whole
 from burnish.data.curate.engine import Curation, curate
 from burnish.data.curate.gathering import Input, inputs_of
 from burnish.data.curate.intake import Intake
@@ -27,7 +31,7 @@ from burnish.data.curate.pool import InlinePool, ProcessPool
 from burnish.data.curate.registry import steps_from
 from burnish.data.curate.steps.exact import ExactDedup
 from burnish.data.curate.steps.sample import Sample
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError, DataError, StoreError
 from tests.data.curate.contract import bytes_of, fates_in, read_texts, run_steps, write_rows
 
 STEPS = (Sample(share=0.9), ExactDedup(), Sample(share=0.8, seed=1))
@@ -267,6 +271,31 @@ def test_a_full_disk_is_an_error_and_no_half_file_is_taken_for_whole(tmp_path):
     curate(curation, tmp_path / "out", InlinePool(), lambda line: None)
     curate(curation, tmp_path / "fresh", InlinePool(), lambda line: None)
     assert bytes_of(tmp_path / "out", *RESULTS) == bytes_of(tmp_path / "fresh", *RESULTS)
+
+
+@pytest.mark.parametrize("files", [0, 1, 4, 9, 16, 22])
+def test_a_disk_that_is_full_at_any_file_loses_nothing(tmp_path, monkeypatch, files):
+    """The file of that number meets ENOSPC when it is written; with room again, the run ends with the same bytes."""
+    inputs = write_rows(rows_of(20), tmp_path / "in", 2)
+    curation = Curation(inputs=inputs, intake=Intake(), steps=STEPS, shard_bytes=600)
+    curate(curation, tmp_path / "whole", InlinePool(), lambda line: None)
+    written = itertools.count()
+
+    @contextmanager
+    def full(path):
+        with whole(path) as beside:
+            yield beside
+            if next(written) >= files:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("burnish.data.curate.atomic.whole", full)
+        with pytest.raises((DataError, StoreError), match=r"no space is left \(No space left on device.*same command"):
+            curate(curation, tmp_path / "out", InlinePool(), lambda line: None)
+    assert next(written) > files
+    assert not list((tmp_path / "out").rglob("*.new"))
+    curate(curation, tmp_path / "out", InlinePool(), lambda line: None)
+    assert bytes_of(tmp_path / "out", ".") == bytes_of(tmp_path / "whole", ".")
 
 
 OWN = '''

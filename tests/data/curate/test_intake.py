@@ -180,6 +180,93 @@ def test_a_packed_file_that_is_cut_off_gives_what_was_before(tmp_path, ending):
         assert len(documents) > 100
 
 
+def members_of(count: int, rows: int) -> list[bytes]:
+    """Gzip members with some documents each, ids n0, n1, ..., that cannot be packed much."""
+    plain = gzip.decompress(packed(count * rows)).splitlines(keepends=True)
+    return [gzip.compress(b"".join(plain[start : start + rows])) for start in range(0, count * rows, rows)]
+
+
+def broken(member: bytes, how: str) -> bytes:
+    data = bytearray(member)
+    middle = len(data) // 2
+    if how == "form":
+        data[middle : middle + 40] = bytes(40)
+    elif how == "checksum":
+        data[-8] ^= 1
+    elif how == "header":
+        data[0] = 0x20
+    elif how == "cut off":
+        del data[middle:]
+    elif how == "a header inside":
+        data[middle : middle + 10] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    return bytes(data)
+
+
+@pytest.mark.parametrize("how", ["form", "checksum", "header", "cut off", "a header inside"])
+@pytest.mark.parametrize("which", [0, 3, 7])
+def test_a_damaged_gzip_member_loses_itself_alone(tmp_path, how, which):
+    parts = members_of(8, 100)
+    parts[which] = broken(parts[which], how)
+    documents, incidents = found_in(tmp_path / "a.jsonl.gz", b"".join(parts))
+    ids = {document.id for document in documents}
+    others = {f"n{n}" for n in range(800) if n // 100 != which}
+    assert others <= ids
+    # The last one has nothing behind it where the reading could go on, but for a checksum nothing is missing there.
+    last = which == 7 and how != "checksum"
+    kind = "corrupt-file" if which == 7 else "corrupt-member"
+    assert [what for _, what in incidents if what.startswith("corrupt")] == [kind]  # beside lines of nonsense
+    if how == "checksum":
+        assert ids == others | {f"n{n}" for n in range(which * 100, which * 100 + 100)}
+    if not last:
+        texts = {document.id: document.text for document in documents if document.id in others}
+        sound, _ = found_in(tmp_path / "b.jsonl.gz", b"".join(members_of(8, 100)))
+        assert texts == {document.id: document.text for document in sound if document.id in others}
+    with pytest.raises(DataError):
+        found_in(tmp_path / "a.jsonl.gz", b"".join(parts), damaged="stop")
+
+
+def test_members_are_read_as_gzip_reads_them(tmp_path):
+    parts = members_of(5, 3)
+    parts = [parts[0], gzip.compress(b""), parts[1], bytes(7), parts[2], parts[3], parts[4], bytes(100_000)]
+    documents, incidents = found_in(tmp_path / "a.jsonl.gz", b"".join(parts))
+    assert incidents == []
+    assert [document.id for document in documents] == [f"n{n}" for n in range(15)]
+    assert [document.row for document in documents] == list(range(1, 16))
+    cut = gzip.compress(lines(*GOOD[:3]).encode()[:50]) + gzip.compress(lines(*GOOD[:3]).encode()[50:])
+    documents, incidents = found_in(tmp_path / "b.jsonl.gz", cut)  # a line may go over the border of two members
+    assert [document.id for document in documents] == ["n0", "n1", "n2"]
+    assert found_in(tmp_path / "c.jsonl.gz", b"") == ([], [(0, "empty-file")])
+
+
+def test_a_damaged_member_is_counted_and_named_and_the_row_goes_on(tmp_path):
+    parts = members_of(3, 10)
+    parts[1] = broken(parts[1], "header")
+    (tmp_path / "a.jsonl.gz").write_bytes(b"".join(parts))
+    curation = Curation(inputs=inputs_of({"web": str(tmp_path / "a.jsonl.gz")}), intake=Intake(), steps=ALL)
+    summary = curate(curation, tmp_path / "out", InlinePool(), lambda line: None)
+    assert summary["incidents"] == {"corrupt-member": 1}
+    (row,) = read_parquet(tmp_path / "out" / "incidents.parquet").to_pylist()
+    assert (row["file"], row["row"]) == ("web/a.jsonl.gz", 11)
+    assert f"member at byte {len(parts[0])} is damaged" in row["detail"]
+    assert len(fates_in(tmp_path / "out")) == 20
+
+
+def test_headers_without_end_take_bounded_time(tmp_path):
+    header = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    start = time.perf_counter()
+    documents, incidents = found_in(tmp_path / "a.jsonl.gz", (header + b"\xff" * 3) * 300_000)
+    assert (documents, [what for _, what in incidents]) == ([], ["corrupt-file"])
+    assert time.perf_counter() - start < 20
+
+
+@given(data=st.binary(max_size=400))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_between_two_members_leave_the_second(tmp_path, data):
+    good = gzip.compress(lines(*GOOD[:2]).encode()), gzip.compress(b"\n" + lines(*GOOD[2:4]).encode())
+    documents, _ = found_in(tmp_path / "a.jsonl.gz", good[0] + data + good[1])
+    assert {"n0", "n1", "n2", "n3"} <= {document.id for document in documents}
+
+
 def test_other_files_are_read_although_one_is_corrupt(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

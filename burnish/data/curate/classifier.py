@@ -11,8 +11,8 @@ bring three packages. Hashing needs no vocabulary: a model is one array, whateve
 Of the examples, told apart by a hash of their text, eight in ten train, one calibrates and one measures. The measures
 are of the last: accuracy at 1/2, the area under the ROC curve, and the expected calibration error (Naeini et al. 2015)
 in ten bins of equal width, classes weighing the same. So p means: the share of good texts among texts with this score,
-if good and bad ones were equally many. Words are those of `burnish.data.curate.words`; scripts without spaces are not
-served.
+if good and bad ones were equally many. Words are the units of `burnish.data.curate.words`, so characters in scripts
+without spaces.
 """
 
 from __future__ import annotations
@@ -105,18 +105,26 @@ class Classifier:
             return cls(held["weights"], *map(float, held["line"]))
 
 
-def learned(good: Sequence[Example], bad: Sequence[Example], *, bits: int, l2: float) -> tuple[Classifier, Measured]:
+def learned(
+    good: Sequence[Example],
+    bad: Sequence[Example],
+    *,
+    bits: int,
+    l2: float,
+    names: tuple[str, str] = ("good", "bad"),
+) -> tuple[Classifier, Measured]:
     """Train, calibrate and measure a classifier.
 
     Args:
         good, bad: examples of each class.
         bits: of a place; 2^bits weights.
         l2: strength of the pull of the weights towards zero.
+        names: how the two classes are called in messages.
 
     Raises:
         DataError: there are too few examples of a class.
     """
-    for name, found in (("good", good), ("bad", bad)):
+    for name, found in zip(names, (good, bad), strict=True):
         if len(found) < FEWEST or len({example.draw % HELD_OUT for example in found}) < HELD_OUT:
             least = f"at least {FEWEST}, and more if copies are among them"
             raise DataError(f"there are {len(found):,} {name} examples to learn from; name files with {least}")
@@ -142,6 +150,7 @@ def learned(good: Sequence[Example], bad: Sequence[Example], *, bits: int, l2: f
 
 def features(words: Words, bits: int) -> scipy.sparse.csr_array:
     """The features of each text, (n, 2^bits), of length 1; all 0 for a text without words."""
+    words = words.units
     first, second = words.hashes[:-1], words.hashes[1:]
     together = words.texts[:-1] == words.texts[1:]
     pairs = ((first * _LEFT) ^ (second * _RIGHT))[together]

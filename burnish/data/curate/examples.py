@@ -21,6 +21,8 @@ from burnish.data.curate.step import Corpus
 from burnish.data.locate import Files, located
 from burnish.errors import DataError
 
+_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
 HELD_OUT = 10
 """One text in so many is held out."""
 
@@ -76,6 +78,25 @@ def examples_in(path: str, label: str = "") -> Iterator[Example]:
         for found in documents_in(file, Intake(documents="paragraphs")):
             if isinstance(found, Document) and not found.flaw:
                 yield example_of(found.text, _label(found, file, label))
+
+
+def judged(path: str, label: str, count: int) -> tuple[list[Example], list[Example]]:
+    """The texts of a labelled file or folder: those whose label is true or 1, and those whose label is false or 0.
+
+    Args:
+        path: what the user named.
+        label: the column.
+        count: texts of each class at most; of more some are drawn.
+
+    Raises:
+        DataError: nothing is there, or a label is none of these.
+    """
+    classes: dict[bool, list[Example]] = {True: [], False: []}
+    for example in examples_in(path, label):
+        if example.label not in _LABELS:
+            raise DataError(f"{path}: '{label}' is {example.label}; expected true or false, 1 or 0")
+        classes[_LABELS[example.label]].append(example)
+    return drawn(classes[True], count=count), drawn(classes[False], count=count)
 
 
 def examples_of(corpus: Corpus) -> Iterator[Example]:

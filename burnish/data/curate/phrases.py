@@ -1,8 +1,9 @@
 """Runs of normalised words, and which of them stand in a list: for evaluation sets and for lists of words.
 
 Normalised: compatibility forms resolved (NFKC), case folded, cut at everything that is no letter or digit, so that
-`The end--of it!` and `the END of, it` are the same four words. A run of k words is one 64-bit number; all runs of a
-batch are made by k passes over a flat array. Two different runs get the same number with a chance of about 1 in 10^19.
+`The end--of it!` and `the END of, it` are the same four words. In scripts without spaces between words every character
+is one (`burnish.data.curate.words.split_units`). A run of k words is one 64-bit number; all runs of a batch are made by
+k passes over a flat array. Two different runs get the same number with a chance of about 1 in 10^19.
 
     words     the  end  of  it | be                    starts [0 4 5]
     k = 2     the end, end of, of it                   no run crosses a border between texts
@@ -19,9 +20,12 @@ from functools import lru_cache
 import numpy as np
 import xxhash
 
-from burnish.data.curate.words import Words
+from burnish.data.curate.words import Words, is_spaceless
 
 _WORD = re.compile(r"[^\W_]+")
+CHARACTERS_PER_WORD = 2
+"""So many characters of a script without spaces say about as much as a word; in Chinese a word has 1.5 to 2."""
+
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit of a word is lost; any large odd number does
 
 
@@ -69,6 +73,7 @@ class NormalWords:
 
 def normal_words(words: Words) -> NormalWords:
     """The normalised words in the words of some texts."""
+    words = words.units
     parts = [_numbers(word) for word in words.different]
     sizes = np.fromiter(map(len, parts), np.int64, len(parts))
     flat = np.fromiter((number for part in parts for number in part), np.uint64, int(sizes.sum()))
@@ -126,13 +131,16 @@ def whole_phrases(texts: Sequence[str]) -> Phrases:
 
 
 def cut_phrases(texts: Sequence[str], owners: Sequence[int], size: int, least: int) -> Phrases:
-    """All runs of `size` words of each text; a shorter text with at least `least` words is one run."""
+    """All runs of `size` words of each text; a shorter text with at least `least` words is one run.
+
+    Of a text in a script without spaces, runs have `CHARACTERS_PER_WORD` times as many characters.
+    """
     words = normal_words(Words([text.split() for text in texts]))
-    counts = words.counts.tolist()
+    factors = [CHARACTERS_PER_WORD if is_spaceless(text) else 1 for text in texts]
     return phrases_of(
-        (owners[place], min(size, count), _part(words, place).runs(min(size, count))[0])
-        for place, count in enumerate(counts)
-        if count >= min(least, size)
+        (owners[place], min(factor * size, count), _part(words, place).runs(min(factor * size, count))[0])
+        for place, (count, factor) in enumerate(zip(words.counts.tolist(), factors, strict=True))
+        if count >= factor * min(least, size)
     )
 
 

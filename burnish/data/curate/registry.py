@@ -25,6 +25,7 @@ STEPS: Mapping[str, str] = {
     "c4": f"{_STEPS}.c4:C4",
     "fineweb-quality": f"{_STEPS}.fineweb:FineWebQuality",
     "toxic-words": f"{_STEPS}.toxic_words:ToxicWords",
+    "toxicity": f"{_STEPS}.toxicity:Toxicity",
     "pii": f"{_STEPS}.pii:Pii",
     "decontamination": f"{_STEPS}.decontamination:Decontamination",
     "exact-dedup": f"{_STEPS}.exact:ExactDedup",

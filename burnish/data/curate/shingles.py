@@ -1,9 +1,10 @@
-"""Word n-grams of texts as sets of hashes, their MinHash signatures, and the true Jaccard of two sets.
+"""N-grams of texts as sets of hashes, their MinHash signatures, and the true Jaccard of two sets.
 
-The words are those of `burnish.data.curate.words`, with case and Unicode form folded (NFKC, `str.casefold`) and
-punctuation taken off both ends; a word that is all punctuation stays as it is. A shingle is n words in a row. A text of
-fewer words is one shingle; a text without words has none, and resembles nothing. A script that sets no spaces between
-words has few and long ones: such texts are found only if they agree in whole passages.
+A shingle is n units in a row. A unit is a word; in scripts that set no spaces between words (Chinese, Japanese, Thai
+and others) it is a character, and a text of both kinds has both kinds of units, in their order
+(`burnish.data.curate.words.split_units`). Case and Unicode form are folded (NFKC, `str.casefold`) and punctuation is
+taken off both ends; a unit that is all punctuation stays as it is. A text of fewer units is one shingle; a text without
+any has none, and resembles nothing.
 
 A shingle is a 64-bit hash. Among the 10^4 shingles of two long texts, the chance that any two share a hash is about
 10^-11, so the Jaccard of the sets of hashes is that of the shingles.
@@ -36,8 +37,9 @@ def shingle_sets(words: Words, size: int) -> list[np.ndarray]:
 
     Args:
         words: of the texts.
-        size: words of a shingle.
+        size: units of a shingle.
     """
+    words = words.units
     hashes = words.spread(_folded_hashes(words.different))
     rolled = hashes
     short: dict[int, np.ndarray] = {}

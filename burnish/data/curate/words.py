@@ -2,7 +2,8 @@
 
 A word is what stands between white space, its punctuation included, as `str.split` finds it: fast, the same in every
 version of Python for the same Unicode tables, and what the published thresholds are commonly applied to. A script
-that sets no spaces between words (Chinese, Japanese, Thai) has long "words"; rules on words do not fit it.
+that sets no spaces between words (Chinese, Japanese, Thai) has long "words"; rules on words do not fit it. What looks
+for the same passage in two texts, or learns from words, takes `units` instead: in such scripts every character is one.
 
 Every different word of a batch is looked at once; what is known of it (length, hash, letters) is then spread over its
 occurrences by number, so that the rules run over flat arrays:
@@ -15,6 +16,7 @@ occurrences by number, so that the rules run over flat arrays:
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,10 +24,29 @@ from functools import cached_property
 import numpy as np
 import xxhash
 
+# Thai and Lao, Tibetan, Burmese, Khmer, Japanese and Bopomofo with their marks, Han, half-width kana.
+_SPACELESS = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3105-\u312f\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_CHARACTER = re.compile(f"[{_SPACELESS}]")
+_UNIT = re.compile(rf"\W*[{_SPACELESS}]\W*|[^{_SPACELESS}]+")
+
 
 def split_words(text: str) -> list[str]:
     """The words of a text."""
     return text.split()
+
+
+def split_units(word: str) -> list[str]:
+    """The units in a word: every character of a script without spaces, with the marks and punctuation around it, and
+    whatever stands between such characters as one: `GPT是什么？` is `GPT`, `是`, `什`, `么？`."""
+    return [word] if word.isascii() else _UNIT.findall(word)
+
+
+def is_spaceless(text: str) -> bool:
+    """Whether more than half of the letters and digits are of scripts without spaces between words."""
+    return not text.isascii() and 2 * len(_CHARACTER.findall(text)) > sum(map(str.isalnum, text))
 
 
 class Words:
@@ -59,7 +80,7 @@ class Words:
     def _numbered(self) -> tuple[list[str], np.ndarray]:
         if self._known is not None:
             return self._known
-        table: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a word that is new gets the next number
+        table: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a new word gets the next number
         codes = np.fromiter(map(table.__getitem__, itertools.chain.from_iterable(self.split)), np.int64)
         self._known = list(table), codes
         return self._known
@@ -72,6 +93,14 @@ class Words:
         different, codes = self._known
         parts = [codes[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
         return Words(split, (different, np.concatenate(parts) if parts else codes[:0]))
+
+    @cached_property
+    def units(self) -> Words:
+        """The same texts in units that mean about the same in any script (`split_units`)."""
+        if not _CHARACTER.search("".join(word for word in self.different if not word.isascii())):
+            return self
+        parts = {word: split_units(word) for word in self.different}
+        return Words([[unit for word in words for unit in parts[word]] for words in self.split])
 
     @property
     def different(self) -> list[str]:

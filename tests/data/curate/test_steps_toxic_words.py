@@ -47,8 +47,10 @@ def test_fragments_are_found_anywhere(words, tmp_path):
     assert listed(ToxicWords(lists=(words,), whole_words=False), "ungrumbled snorkels")[2] == 2
     path = tmp_path / "zh.txt"
     path.write_text("坏话\n", encoding="utf-8")
-    for whole, count in ((True, 0), (False, 1)):
-        assert listed(ToxicWords(lists=(str(path),), whole_words=whole), "他说了坏话吗")[2] == count
+    for whole in (True, False):  # no spaces say where a word begins
+        step = ToxicWords(lists=(str(path),), whole_words=whole)
+        assert listed(step, "他说了坏话吗")[1:] == ("坏话 (1)", 1, 1 / 6)
+        assert listed(step, "他说了话坏吗")[2] == 0
 
 
 def test_the_share_is_per_word_and_both_limits_hold(words):

@@ -5,7 +5,8 @@
 A document is contaminated if more than `max_shared` of its places begin a run of `size` words (13, as Brown et al.
 2020, appendix C, use) that stands in an evaluation row too, words being compared without case, punctuation and white
 space. A text of a row that is shorter than `size` is looked for as a whole if it has at least `least` words; what is
-shorter still would be found everywhere, and is not looked for.
+shorter still would be found everywhere, and is not looked for. In scripts without spaces between words two characters
+count as a word: of a Chinese question, runs of 26 characters are looked for.
 
 The sets may have any form that Burnish reads; every text of a row counts, whatever its field is called, or only those
 of `fields`. The note names the set and the row that share the most with the document (a run that several rows have
@@ -46,7 +47,9 @@ class Decontamination(RowStep):
     kind: Literal["decontamination"] = "decontamination"
     sets: Mapping[str, str] = setting(..., "files or folders of evaluation sets, by name", source=True, min_length=1)
     fields: tuple[str, ...] = setting((), "columns that are looked for; every text if none is named")
-    size: int = setting(13, "of a run that is looked for", unit="words", ge=2)
+    size: int = setting(
+        13, "of a run that is looked for; two characters are a word in scripts without spaces", unit="words", ge=2
+    )
     least: int = setting(8, "shorter texts of a set are not looked for", unit="words", ge=2)
     max_shared: int = setting(0, "runs that a document may share", ge=0)
     action: Literal["drop", "report"] = setting("drop", "what happens to a contaminated document")

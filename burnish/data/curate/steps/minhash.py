@@ -1,7 +1,8 @@
 """`minhash-dedup`: of documents that are nearly the same, one survives.
 
-How alike two documents are is the Jaccard of their sets of word n-grams (`burnish.data.curate.shingles`). Comparing
-all with all is out of question, so candidates are found first and each is then verified:
+How alike two documents are is the Jaccard of their sets of n-grams, of words or, in scripts without spaces, of
+characters (`burnish.data.curate.shingles`). Comparing all with all is out of question, so candidates are found first
+and each is then verified:
 
 1. Every set gets a MinHash signature of `bands` bands of `rows` slots. Two documents of Jaccard J agree in a band with
    probability J^rows, and are candidates if they agree in any, with 1 - (1 - J^rows)^bands (Leskovec, Rajaraman and
@@ -59,7 +60,7 @@ class MinHashDedup(CorpusStep):
     kind: Literal["minhash-dedup"] = "minhash-dedup"
     source: ClassVar[str] = "Broder 1997; Lee et al. 2022, 4.2"
     jaccard: float = setting(0.8, "documents that are at least that alike are the same", gt=0, le=1)
-    ngram: int = setting(5, "words of a shingle", ge=1, le=50)
+    ngram: int = setting(5, "words of a shingle, or characters in scripts without spaces", ge=1, le=50)
     bands: int = setting(20, "bands of the signature; more find more", ge=1, le=500)
     rows: int = setting(6, "slots of a band; more look at fewer candidates, and find fewer", ge=1, le=100)
     comparisons: int = setting(32, "candidates of one document in one band at most, on either side", ge=1)

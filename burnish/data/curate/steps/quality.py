@@ -20,13 +20,11 @@ from typing import ClassVar, Literal, cast
 from burnish.config import setting, settings
 from burnish.data.curate.classifier import Classifier, features, learned
 from burnish.data.curate.documents import Documents
-from burnish.data.curate.examples import Example, drawn, examples_in, examples_of, files_of
+from burnish.data.curate.examples import Example, drawn, examples_in, examples_of, files_of, judged
 from burnish.data.curate.step import Corpus, Decider, Decisions, RowStep, Rule, by_rules
 from burnish.data.curate.words import Words
 from burnish.errors import DataError
 from burnish.store import Code
-
-_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 @settings
@@ -94,7 +92,7 @@ class Quality(RowStep):
             DataError: there are too few examples, or a label is none.
         """
         if isinstance(self.examples, Labelled):
-            good, bad = _judged(self.examples, self.max_examples)
+            good, bad = judged(self.examples.data, self.examples.label, self.max_examples)
         else:
             good, bad = _against_raw(self.examples, corpus, self.max_examples)
         classifier, measured = learned(good, bad, bits=self.bits, l2=self.l2)
@@ -120,22 +118,8 @@ class Quality(RowStep):
 
     def code(self) -> tuple[Code, ...]:
         """The classifier, its training, and what draws the examples."""
-        functions = (learned, features, drawn, examples_in, _judged, _against_raw)
+        functions = (learned, features, drawn, examples_in, judged, _against_raw)
         return (Classifier, Words, *(cast(FunctionType, function) for function in functions))
-
-
-def _judged(examples: Labelled, count: int) -> tuple[list[Example], list[Example]]:
-    """The good and the bad texts of a labelled file.
-
-    Raises:
-        DataError: a label is none.
-    """
-    classes: dict[bool, list[Example]] = {True: [], False: []}
-    for example in examples_in(examples.data, examples.label):
-        if example.label not in _LABELS:
-            raise DataError(f"{examples.data}: '{examples.label}' is {example.label}; expected true or false, 1 or 0")
-        classes[_LABELS[example.label]].append(example)
-    return drawn(classes[True], count=count), drawn(classes[False], count=count)
 
 
 def _against_raw(examples: Trusted, corpus: Corpus, count: int) -> tuple[list[Example], list[Example]]:

@@ -3,7 +3,8 @@
     {kind: toxic-words, lists: [lists/en.txt, lists/de.txt], max_listed: 3, max_share: 0.01}
 
 A list has one word or phrase a line. Words are compared without case and punctuation, as whole words: `ass` is not
-found in `assess`. For scripts that set no spaces between words, `whole_words: false` finds entries anywhere.
+found in `assess`. In scripts that set no spaces between words an entry is found wherever its characters stand in a row;
+`whole_words: false` does that in every script.
 
 C4 drops a page for a single listed word (Raffel et al. 2020, section 2.2); that is the default. Such lists also hold
 words of medicine, law and of the people who are insulted by them, and a single word drops texts about these
@@ -11,7 +12,7 @@ words of medicine, law and of the people who are insulted by them, and a single 
 meant depends on languages and purpose, and the list that was used should lie beside the corpus.
 
 `listed` counts entries that stand in the text, each time that they do; `listed_share` divides that by the words of the
-text. The note names the entries that are found most often.
+text, or its characters in scripts without spaces. The note names the entries that are found most often.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class ToxicWords(RowStep):
     def _decided(self, documents: Documents, names: list[str], find: Finder) -> Decisions:
         found = list(find(documents))
         listed = np.array([float(sum(counts.values())) for counts in found])
-        words = np.maximum(documents.words.counts, 1)
+        words = np.maximum(documents.words.units.counts, 1)
         decisions = by_rules(self, {"listed": listed, "listed_share": np.minimum(listed / words, 1.0)}, len(documents))
         notes = {row: _note(counts, names) for row, counts in enumerate(found) if counts}
         return Decisions(

@@ -6,7 +6,7 @@ BIN := .venv/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format docs bench bench-tune clean
+.PHONY: help install demo test test-slow check format docs bench bench-tune bench-data clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -43,6 +43,10 @@ bench: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## measure speed and m
 bench-tune: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## find TRL's fastest settings, which bench takes
 	$(BIN)/python -m benchmarks.tune all
 
+bench-data: .venv/.dev .venv-datatrove/.made  ## measure the data engine, near-duplicates beside datatrove, and write the page
+	$(BIN)/python -m benchmarks.curation.run all
+	$(BIN)/python -m benchmarks.curation.table
+
 install: .venv/.dev .venv/.demo-model  ## only set up .venv
 
 # TRL cannot be installed beside everything else, and must not be: it is what Burnish is compared with.
@@ -52,8 +56,14 @@ install: .venv/.dev .venv/.demo-model  ## only set up .venv
 	.venv-peer/bin/python -m pip install --quiet --constraint $< trl
 	@touch $@
 
+# datatrove's extras bring much that MinHash does not use; these are what its stages import.
+.venv-datatrove/.made: benchmarks/curation/datatrove-constraints.txt
+	$(PYTHON) -m venv .venv-datatrove
+	.venv-datatrove/bin/python -m pip install --quiet --constraint $< datatrove orjson regex spacy tokenizers xxhash
+	@touch $@
+
 clean:  ## remove the environment, the site and the caches; runs/ stays
-	rm -rf .venv .venv-peer site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
+	rm -rf .venv .venv-peer .venv-datatrove site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -69,6 +69,11 @@ class Process:
         )
         self._ended: Ended | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._running.pid
+
     def poll(self) -> Ended | None:
         """What is known of its end, None while it runs."""
         if self._ended is None:

@@ -148,8 +148,13 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def updated(page: str, folder: Path = RECORDS) -> str:
     """The text of the page with the tables between its marks."""
+    return placed(page, lines(folder))
+
+
+def placed(page: str, between: Sequence[str]) -> str:
+    """The text of a page with other lines between its marks."""
     before, rest = page.split(BEGIN)
-    return "\n".join([f"{before}{BEGIN}", "", *lines(folder), "", f"{END}{rest.split(END)[1]}"])
+    return "\n".join([f"{before}{BEGIN}", "", *between, "", f"{END}{rest.split(END)[1]}"])
 
 
 if __name__ == "__main__":

@@ -14,23 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import AfterValidator, Field
 
+from burnish.studio.options import Options
 from burnish.studio.refusals import Invalid
-
-
-class Limits(Protocol):
-    """What a content is checked against; `burnish.studio.kinds.Options` is that."""
-
-    scales: tuple[str, ...]
-    highest: int
-    ties: bool
-    strengths: int
-    labels: tuple[str, ...]
-    longest: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +33,7 @@ class Work:
     """
 
     lengths: tuple[int, ...]
-    limits: Limits
+    limits: Options
 
 
 def legible(text: str) -> str:
@@ -68,13 +58,17 @@ class Content(pydantic.BaseModel):
 
     comment: Text = Field("", max_length=_LONGEST_COMMENT)
 
-    def mistake(self, work: Work) -> str:
-        """What is wrong with it for this work, "" if nothing."""
+    def misfit(self, count: int) -> str:
+        """What is wrong with it for an item of `count` answers, "" if nothing; asked before it is moved."""
         return ""
 
     def moved(self, order: Sequence[int]) -> Self:
         """The same with the answer at place i called `order[i]`."""
         return self
+
+    def mistake(self, work: Work) -> str:
+        """What else is wrong with it for this work, "" if nothing; asked in the item's order."""
+        return ""
 
 
 class Writing(Content):
@@ -132,10 +126,10 @@ class Ranking(Content):
 
     ranks: tuple[Annotated[int, Field(ge=0, le=19)], ...] = Field(strict=False)
 
-    def mistake(self, work: Work) -> str:
+    def misfit(self, count: int) -> str:
         """Another number of ranks than answers, or a gap."""
-        if len(self.ranks) != len(work.lengths):
-            return f"ranks: found {len(self.ranks)} for {len(work.lengths)} answers; expected one each"
+        if len(self.ranks) != count:
+            return f"ranks: found {len(self.ranks)} for {count} answers; expected one each"
         if set(self.ranks) != set(range(len(set(self.ranks)))):
             return f"ranks: found {list(self.ranks)}; expected every rank from 0 to the highest"
         return ""
@@ -150,10 +144,14 @@ class Rating(Content):
 
     scores: tuple[Mapping[str, Annotated[int, Field(ge=1)]], ...] = Field(strict=False)
 
+    def misfit(self, count: int) -> str:
+        """Scores of more or fewer answers than there are."""
+        if len(self.scores) != count:
+            return f"scores: found {len(self.scores)} for {count} answers; expected one each"
+        return ""
+
     def mistake(self, work: Work) -> str:
         """A score too many, too few or out of range."""
-        if len(self.scores) != len(work.lengths):
-            return f"scores: found {len(self.scores)} for {len(work.lengths)} answers; expected one each"
         for place, scores in enumerate(self.scores):
             if set(scores) != set(work.limits.scales):
                 return f"scores[{place}]: found {', '.join(scores)}; expected {', '.join(work.limits.scales)}"
@@ -189,11 +187,14 @@ class Marks(Content):
 
     spans: tuple[Mark, ...] = Field(max_length=500, strict=False)
 
+    def misfit(self, count: int) -> str:
+        """A span of an answer that is not there."""
+        wrong = [span.answer for span in self.spans if span.answer >= count]
+        return f"spans: found answer {wrong[0]}; the item has {count}" if wrong else ""
+
     def mistake(self, work: Work) -> str:
-        """A span outside of its answer, or with another label than the project's. Asked in stored order."""
+        """A span outside of its answer, or with another label than the project's."""
         for place, span in enumerate(self.spans):
-            if span.answer >= len(work.lengths):
-                return f"spans[{place}].answer: found {span.answer}; the item has {len(work.lengths)} answers"
             if not span.start < span.end <= work.lengths[span.answer]:
                 return (
                     f"spans[{place}]: found {span.start} to {span.end}; expected a part of the answer's "
@@ -205,8 +206,7 @@ class Marks(Content):
 
     def moved(self, order: Sequence[int]) -> Self:
         """See `Content`."""
-        known = [span for span in self.spans if span.answer < len(order)]
-        spans = tuple(span.model_copy(update={"answer": order[span.answer]}) for span in known)
+        spans = tuple(span.model_copy(update={"answer": order[span.answer]}) for span in self.spans)
         return self.model_copy(update={"spans": spans})
 
 
@@ -217,14 +217,9 @@ def stored(kind: type[Content], data: Mapping[str, Any], order: Sequence[int], w
         Invalid: it is not what this kind and this item ask for.
     """
     content = _read(kind, data)
-    if isinstance(content, Marks) and any(span.answer >= len(order) for span in content.spans):
-        raise Invalid("content", f"spans: the item has {len(order)} answers")
-    if kind is not Marks and (mistake := content.mistake(work)):
+    if mistake := content.misfit(len(order)) or content.moved(order).mistake(work):
         raise Invalid("content", mistake)
-    moved = content.moved(order)
-    if mistake := moved.mistake(work):
-        raise Invalid("content", mistake)
-    return _plain(moved)
+    return _plain(content.moved(order))
 
 
 def shown(kind: type[Content], content: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
@@ -243,12 +238,7 @@ def _read(kind: type[Content], data: Mapping[str, Any]) -> Content:
 
 
 def _plain(content: Content) -> dict[str, Any]:
-    return content.model_dump(mode="json", exclude_defaults=True) | _always(content)
-
-
-def _always(content: Content) -> dict[str, Any]:
-    """What is said even where it is None: a tie."""
-    return {"better": None} if isinstance(content, Comparison) and content.better is None else {}
+    return content.model_dump(mode="json", exclude_defaults=True)
 
 
 def _moved(values: Sequence[Any], order: Sequence[int]) -> tuple[Any, ...]:

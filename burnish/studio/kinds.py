@@ -1,4 +1,4 @@
-"""The kinds of work: what a project's options say, how many answers an item needs, what its judgements look like.
+"""The kinds of work: how many answers an item needs, what its judgements look like.
 
 | kind        | answers | content            |  what several people's judgements come to (`agreed.py`)           |
 |-------------|---------|--------------------|-------------------------------------------------------------------|
@@ -18,38 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from burnish.config import dump, load, setting, settings
-from burnish.errors import ConfigError
 from burnish.studio.contents import Comparison, Content, Marks, Ranking, Rating, Review, Thumb, Writing
 from burnish.studio.refusals import Invalid
 from burnish.studio.tables import Kind
-
-
-@settings
-class Options:
-    """What a project's kind of work may be told; a kind reads those that concern it."""
-
-    scales: tuple[str, ...] = setting(("helpful", "honest", "harmless", "coherent"), "rate: names of the scales")
-    highest: int = setting(5, "rate: the best score; the worst is 1", ge=2, le=10)
-    ties: bool = setting(True, "compare: whether a tie may be said")
-    strengths: int = setting(3, "compare: how many strengths of preference there are; 1 asks for none", ge=1, le=5)
-    labels: tuple[str, ...] = setting(("good", "wrong", "unclear", "harmful"), "spans: what a span may be marked as")
-    reasons: tuple[str, ...] = setting(
-        ("unclear", "not a prompt", "wrong language", "harmful", "duplicate", "personal data"),
-        "evaluate, skip, flag: reasons offered",
-    )
-    longest: int = setting(20_000, "most characters of a text that somebody writes", unit="characters", ge=1)
-    models: tuple[str, ...] = setting((), "arena: names of the models")
-
-    def __post_init__(self) -> None:
-        for name in ("scales", "labels", "reasons", "models"):
-            values = {"scales": self.scales, "labels": self.labels, "reasons": self.reasons, "models": self.models}[
-                name
-            ]
-            if len(set(values)) != len(values) or not all(value.strip() for value in values):
-                raise ValueError(f"{name}: each needs a name of its own; found {', '.join(values)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,21 +71,3 @@ def kind_named(name: str) -> KindOfWork:
     if name not in KINDS:
         raise Invalid("kind", f"found the kind of work '{name}'; expected one of {', '.join(KINDS)}")
     return KINDS[name]
-
-
-def options_from(data: Mapping[str, Any]) -> Options:
-    """Read a project's options.
-
-    Raises:
-        Invalid: lists what is wrong with them.
-    """
-    try:
-        return load(Options, data)
-    except ConfigError as error:
-        raise Invalid("options", "; ".join(error.mistakes)) from error
-
-
-def options_dict(options: Options) -> dict[str, Any]:
-    """The options as the database and the browser have them."""
-    plain: dict[str, Any] = dump(options)
-    return plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from burnish.studio.tables.base import Base, Key, Moment, Plain, Prose, Word
@@ -90,7 +90,7 @@ class Item(Base):
     __tablename__ = "items"
     __table_args__ = (
         UniqueConstraint("project_id", "key"),
-        Index("ix_items_queue", "project_id", "state", "language", "priority", "judged", "id"),
+        Index("ix_items_queue", "project_id", "state", "language", text("priority DESC"), text("judged DESC"), "id"),
     )
 
     id: Mapped[Key]

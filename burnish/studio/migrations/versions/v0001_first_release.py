@@ -122,8 +122,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
         sa.UniqueConstraint("project_id", "key", name=op.f("uq_items_project_id_key")),
     )
+    op.create_index(
+        "ix_items_queue",
+        "items",
+        ["project_id", "state", "language", sa.text("priority DESC"), sa.text("judged DESC"), "id"],
+    )
     op.create_index(op.f("ix_items_parent_id"), "items", ["parent_id"])
-    op.create_index("ix_items_queue", "items", ["project_id", "state", "language", "priority", "judged", "id"])
 
     op.create_table(
         "quotas",

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from burnish.data.curate.canonical import key_of
 from burnish.data.curate.documents import document_batch
 from burnish.data.curate.engine import Curation, curate
 from burnish.data.curate.explain import explain
@@ -78,6 +79,26 @@ def test_a_document_that_repeats_itself_names_no_other(tmp_path):
     assert found["d0"].text == f"{text} and again "
     assert found["d0"].steps[STEP]["note"] is None
     assert found["d0"].steps[STEP]["reason"] == "repeated-passage"
+
+
+def test_the_note_names_where_the_longest_passage_stands(tmp_path):
+    long, short, middle = (
+        "".join(random.Random(seed).choices("abcdefgh ", k=size)) for seed, size in ((1, 90), (2, 50), (3, 60))
+    )
+    names = sorted("abcdefgh", key=key_of)
+    texts = {
+        names[0]: short,
+        names[1]: middle,
+        names[2]: long,
+        names[3]: f"{short}_{long}-{middle}+",
+        names[4]: f"!{short}?",
+    }
+    rows = [{"id": name, "text": text} for name, text in texts.items()]
+    found = run_steps([SubstringDedup(min_length=40)], rows, tmp_path / "out", shard_bytes=100)
+    assert found[names[3]].steps[STEP]["note"] == names[2]
+    assert found[names[4]].steps[STEP]["note"] == names[0]
+    assert found[names[3]].steps[STEP]["measure.passages"] == 3
+    assert found[names[3]].text.replace(" ", "") == "_-+"
 
 
 def corpus_of(real, count=150):
@@ -161,7 +182,7 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_bytes(tmp_path):
     curation = Curation(inputs=inputs, intake=Intake(), steps=steps, shard_bytes=500)
     curate(curation, tmp_path / "whole", InlinePool(), lambda line: None)
     kills = 0
-    for tasks in range(2, 60, 3):
+    for tasks in range(3, 24, 3):
         try:
             curate(curation, tmp_path / str(tasks), StoppingPool(tasks), lambda line: None)
         except Killed:

@@ -117,6 +117,16 @@ def test_parts_are_no_larger_than_asked_and_every_two_places_meet():
     assert len(Search(length=10, unit="characters", array_bytes=3).parts(81)) == 3
 
 
+def test_a_character_that_a_part_cuts_off_equals_no_other(tmp_path):
+    first, other = "漢", "本"
+    assert first.encode()[:1] == other.encode()[:1]
+    text = f"ABCDEFGHIJKLMNa{first}bcdefghijklma{other}nopqrstuvw"
+    (tmp_path / "texts").write_bytes(text.encode())
+    part = ((0, text.index(first) + 1), (18, len(text[: text.index(other)].encode()) + 1))
+    find_repeats(str(tmp_path / "texts"), part, 2, "characters", str(tmp_path / "0.npy"))
+    assert np.load(tmp_path / "0.npy").tolist() == []
+
+
 def test_a_result_that_is_there_is_not_made_again(tmp_path):
     (tmp_path / "texts").write_bytes(b"abcd\xffabcd\xff")
     np.save(tmp_path / "0.npy", np.array([[1, 2, 0]]))

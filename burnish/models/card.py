@@ -1,4 +1,4 @@
-"""A model card with the figures of the run that made the model, and the upload to a hub."""
+"""A model card: the figures of the run that made the model, or the sizes of a new one; and the upload to a hub."""
 
 from __future__ import annotations
 
@@ -36,6 +36,34 @@ Made with `burnish {{ verb }}` (Burnish {{ version }}) from `{{ settings.model }
 ```
 """
 
+_NEW_CARD = """---
+library_name: transformers
+tags: [burnish, {{ verb }}]
+---
+
+# {{ title }}
+
+Made with `burnish {{ verb }}` (Burnish {{ version }}). It is not trained: its weights are the first ones.
+
+| size | |
+|---|---|
+{% for name, value in sizes.items() if value is not none -%}
+| {{ name }} | {{ value }} |
+{% endfor %}
+| part | parameters |
+|---|---|
+{% for name, count in parts.items() -%}
+| {{ name }} | {{ "{:,}".format(count) }} |
+{% endfor -%}
+| all | {{ "{:,}".format(parts.values() | sum) }} |
+
+Settings:
+
+```json
+{{ settings | tojson(indent=2) }}
+```
+"""
+
 _LEFT_OUT = frozenset({"step", "seconds", "tokens_per_second", "peak_memory_bytes"})
 
 
@@ -61,6 +89,24 @@ def model_card(verb: str, settings: Mapping[str, Any], metrics: Path, *, title: 
         last=last,
         title=title or f"A model made with {verb}",
         version=__version__,
+    )
+
+
+def new_model_card(
+    verb: str, settings: Mapping[str, Any], sizes: Mapping[str, Any], parts: Mapping[str, int], *, title: str = ""
+) -> str:
+    """The card of a model that was not trained, as Markdown.
+
+    Args:
+        verb: of the stage that made it.
+        settings: of the run.
+        sizes: of the model by name; those that are None are left out.
+        parts: parameters by part.
+        title: heading; a plain one if empty.
+    """
+    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(_NEW_CARD)
+    return template.render(
+        verb=verb, settings=settings, sizes=sizes, parts=parts, title=title or "An untrained model", version=__version__
     )
 
 

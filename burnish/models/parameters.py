@@ -191,31 +191,55 @@ def counted(model: PreTrainedModel) -> Parameters:
         model: a causal language model without adapters.
     """
     values = _Values(model.config.get_text_config(decoder=True))
-    found = dict.fromkeys(("embeddings", "attention", "feed_forward", "norms", "head"), 0)
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    output = model.get_output_embeddings()
-    head = {id(parameter) for parameter in output.parameters()} if isinstance(output, nn.Linear) else set()
+    parts = parts_of(model)
     products = 0
     for name, parameter in model.named_parameters():
-        part = "embeddings" if id(parameter) in tables else "head" if id(parameter) in head else _part(name)
-        found[part] += parameter.numel()
-        if part in ("attention", "feed_forward") and parameter.ndim >= 2:
+        if parts[name] in ("attention", "feed_forward") and parameter.ndim >= 2:
             share = values.chosen / values.experts if re.search(r"\bexperts\b", name) else 1.0
             products += round(parameter.numel() * share)
     return Parameters(
-        **found,
-        tied=bool(tables & head),
+        **by_part(model),
+        tied=has_tied_head(model),
         layer_products=products,
         head_products=values.vocabulary * values.hidden,
         attention_width=values.layers * values.heads * values.head_size,
     )
 
 
+def by_part(model: PreTrainedModel) -> dict[str, int]:
+    """How many parameters each part has, for any transformers model without adapters; parts stand in one order."""
+    found = dict.fromkeys(("embeddings", "attention", "feed_forward", "norms", "head"), 0)
+    parts = parts_of(model)
+    for name, parameter in model.named_parameters():
+        found[parts[name]] += parameter.numel()
+    return found
+
+
+def parts_of(model: PreTrainedModel) -> dict[str, str]:
+    """The part that each named parameter belongs to; a head that is tied belongs to the embeddings."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    output = model.get_output_embeddings()
+    head = {id(parameter) for parameter in output.parameters()} if isinstance(output, nn.Linear) else set()
+    return {
+        name: "embeddings" if id(parameter) in tables else "head" if id(parameter) in head else _part(name)
+        for name, parameter in model.named_parameters()
+    }
+
+
+def has_tied_head(model: PreTrainedModel) -> bool:
+    """Whether the head's matrix is the table of embeddings."""
+    output = model.get_output_embeddings()
+    return isinstance(output, nn.Linear) and output.weight is model.get_input_embeddings().weight
+
+
 def _part(name: str) -> str:
     """The part that a parameter of a layer belongs to."""
-    if re.search(r"norm|\bln_", name):
+    if re.search(r"[nN]orm|\bln_", name):
         return "norms"
-    return "feed_forward" if re.search(r"\b(mlp|feed_forward|experts)\b", name) else "attention"
+    if re.search(r"\bcls\.predictions\b", name):  # what BERT has between its layers and its tied matrix
+        return "head"
+    inner = r"\b(mlp|feed_forward|experts|intermediate|DenseReluDense)\b|\blayer\.\d+\.output\.dense"
+    return "feed_forward" if re.search(inner, name) else "attention"
 
 
 def model_parameters(config: PretrainedConfig) -> Parameters:

@@ -54,7 +54,7 @@ def save_model(
         write_files(model, tokenizer, beside, template_hash=template_hash)
         expected = sample_logps(model)
         found = sample_logps(load_model(str(beside), dtype=getattr(torch, dtype)))
-        _compare(expected, found, folder)
+        compare_logps(expected, found, folder)
 
 
 def save_adapter(
@@ -76,7 +76,7 @@ def save_adapter(
     model.peft_config["default"].base_model_name_or_path = base
     with written(folder) as beside:
         write_files(model, tokenizer, beside, template_hash=template_hash)
-        _compare(sample_logps(model.get_base_model()), sample_logps(load_model(str(beside))), folder)
+        compare_logps(sample_logps(model.get_base_model()), sample_logps(load_model(str(beside))), folder)
 
 
 @contextmanager
@@ -98,7 +98,16 @@ def write_files(
     (folder / RECORD).write_text(json.dumps({"template_hash": template_hash}, indent=2) + "\n", encoding="utf-8")
 
 
-def _compare(expected: Tensor, found: Tensor, folder: Path) -> None:
+def compare_logps(expected: Tensor, found: Tensor, folder: Path) -> None:
+    """Refuse a saved model whose log-probs are not those of the model in memory.
+
+    Args:
+        expected, found: (T, V) of the model in memory and of the one read back.
+        folder: for the message.
+
+    Raises:
+        ModelError: they differ by more than 0.001 nats, or a greedy token does.
+    """
     gap = float((expected - found).abs().max())
     greedy = bool((expected.argmax(-1) == found.argmax(-1)).all())
     if not (gap <= 1e-3 and greedy):

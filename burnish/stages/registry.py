@@ -30,9 +30,11 @@ class Entry:
 STAGES: Mapping[str, Entry] = {
     "python-docs": Entry("burnish.stages.python_docs:PythonDocsStage", "write Python's own documentation as documents"),
     "curate": Entry("burnish.stages.curate:CurateStage", "take a corpus through curation steps, on record"),
+    "tokenizer": Entry("burnish.stages.tokenizer:TokenizerStage", "train a tokenizer, and measure its compression"),
     "tokenise": Entry("burnish.stages.tokenise:TokeniseStage", "turn documents into memory-mapped token files"),
     "mix": Entry("burnish.stages.mix:MixStage", "say how much of each domain of token files is drawn"),
     "import": Entry("burnish.stages.import_model:ImportStage", "bring a model into a plain Hugging Face directory"),
+    "new-model": Entry("burnish.stages.new_model:NewModelStage", "make an untrained model from one dial, its depth"),
     "pretrain": Entry("burnish.stages.pretrain:PretrainStage", "train a model on plain text"),
     "sft": Entry("burnish.stages.sft:SFTStage", "fine-tune a model on demonstrations"),
     "reward": Entry("burnish.stages.reward:RewardStage", "train a reward model on preferences"),

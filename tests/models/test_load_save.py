@@ -197,7 +197,7 @@ def test_a_save_that_is_killed_leaves_the_old_model_and_the_next_one_succeeds(sa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(save, "_compare", killed)
+        patch.setattr(save, "compare_logps", killed)
         with pytest.raises(KeyboardInterrupt):
             save_model(tiny_model(seed=1), tokenizer, saved, template_hash="new")
     assert torch.equal(logits(load_model(str(saved))), logits(tiny_model()))
@@ -208,9 +208,9 @@ def test_a_save_that_is_killed_leaves_the_old_model_and_the_next_one_succeeds(sa
 
 def test_the_comparison_looks_at_the_greedy_token_too():
     close = torch.tensor([[-0.69310, -0.69320]])
-    save._compare(close, close, Path("model"))
+    save.compare_logps(close, close, Path("model"))
     with pytest.raises(ModelError, match="loads as another one"):
-        save._compare(close, close.flip(1), Path("model"))
+        save.compare_logps(close, close.flip(1), Path("model"))
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])

@@ -29,6 +29,7 @@ _EXTRAS = {
     "evals": "reasoning_gym",
     "ray": "ray",
     "data": "rensa",
+    "studio": "argon2",
 }
 """The extras that users choose, each with a module that only it brings."""
 

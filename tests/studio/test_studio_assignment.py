@@ -187,7 +187,7 @@ def work_until_done(database: Database, person: int, seen: list[tuple[int, int]]
 
 def test_fifty_people_at_once(database):
     """Exact overlap, none given twice, nothing locked, on either engine."""
-    num_people, num_items, overlap = 50, 60, 3
+    num_people, num_items, overlap = 50, 30, 3
     with database.write() as session:
         people(session, num_people)
         items(session, compare(session, overlap=overlap, quotas={"en": num_items - 5}), num_items)

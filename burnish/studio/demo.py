@@ -1,0 +1,141 @@
+"""Sample work for a newcomer: people, a project of each kind, and judgements of everything but what is left to try.
+
+The people of the sample cannot sign in, except one admin, "demo", whose password is drawn and printed. They work
+through the same services as real ones; on one item in four they disagree, so that there is something to adjudicate.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from burnish.example import Completion, Example, assistant, user
+from burnish.studio.assignment import flag, next_task
+from burnish.studio.importing import Shape, import_examples
+from burnish.studio.judgements import Submission, submit
+from burnish.studio.people import new_person
+from burnish.studio.projects import guideline_version, new_project, publish
+from burnish.studio.secret import Secret, new_token
+from burnish.studio.tables import Item, Lease, Person, Project
+
+LANGUAGES = ("en", "is", "sv")
+_PEOPLE = ("Ada", "Björk", "Cecilia", "Dag")
+_LEFT = 3
+"""Items of each project that nobody has judged."""
+
+_GEMS = ("opal", "ruby", "jade", "topaz", "garnet", "amber", "pearl", "onyx", "agate", "beryl", "quartz", "zircon")
+_GUIDELINE = """Read the prompt first, then every answer to its end.
+
+- Prefer the answer that does what the prompt asks, even if another one is longer or friendlier.
+- An answer that states something false is worse than one that says it does not know.
+- If you cannot tell, say so: a tie is an answer too.
+"""
+_KINDS: Mapping[str, tuple[str, int]] = {
+    "reformulate": ("Reformulate prompts", 0),
+    "create": ("Create prompts", 0),
+    "evaluate": ("Evaluate prompts", 0),
+    "demonstrate": ("Write answers", 0),
+    "compare": ("Compare two answers", 2),
+    "rank": ("Rank answers", 4),
+    "rate": ("Rate answers", 1),
+    "thumbs": ("Good or not", 1),
+    "spans": ("Mark parts of answers", 1),
+}
+
+
+def fill(session: Session, secret: Secret, now: int) -> list[str]:
+    """Fill an empty studio, and return what to tell who started it."""
+    password = secrets.token_urlsafe(9)
+    new_person(session, name="demo", password=password, role="admin", languages=LANGUAGES, now=now)
+    people = [
+        new_person(session, name=name, password=new_token(), role="annotator", languages=LANGUAGES, now=now)
+        for name in _PEOPLE
+    ]
+    projects = [_project(session, kind, now) for kind in _KINDS]
+    _feed(projects)
+    for project in projects:
+        _work(session, secret, project, people, now)
+    return ["sample work is there; sign in as", "  name      demo", f"  password  {password}"]
+
+
+def _project(session: Session, kind: str, now: int) -> Project:
+    title, num_answers = _KINDS[kind]
+    overlap = 2 if kind in ("compare", "rank", "rate", "thumbs", "evaluate") else 1
+    project = new_project(
+        session,
+        slug=f"demo-{kind}",
+        title=title,
+        kind=kind,
+        languages=LANGUAGES,
+        overlap=overlap,
+        quotas=dict.fromkeys(LANGUAGES, 12) if kind == "create" else {},
+        now=now,
+    )
+    publish(session, project, _GUIDELINE, author_id=None, now=now)
+    if kind != "create":
+        shape = Shape(project=project, file="the demo", language="en", gold=False, now=now)
+        import_examples(session, shape, [_example(number, gem, num_answers) for number, gem in enumerate(_GEMS)])
+    return project
+
+
+def _example(number: int, gem: str, num_answers: int) -> Example:
+    said = (
+        f"{gem.title()} is a gem that people have worn for thousands of years.",
+        f"I think {gem} may be a kind of metal.",
+        f"{gem.title()}.",
+        f"Great question! There is so much to say about {gem}. It is {gem}, and {gem} is what it is.",
+    )
+    turned = [said[(number + place) % len(said)] for place in range(num_answers)]
+    answers = tuple(
+        Completion(messages=(assistant(text),), policy_version=f"model-{said.index(text) + 1}") for text in turned
+    )
+    prompt = (user(f"What is {gem}? Say it in one sentence."),)
+    columns = {"language": LANGUAGES[number % len(LANGUAGES)]}
+    return Example(id=gem, prompt=prompt, completions=answers, columns=columns)
+
+
+def _feed(projects: Sequence[Project]) -> None:
+    by_kind = {project.kind: project for project in projects}
+    by_kind["reformulate"].feeds_id = by_kind["create"].feeds_id = by_kind["evaluate"].id
+    by_kind["evaluate"].feeds_id = by_kind["demonstrate"].id
+
+
+def _work(session: Session, secret: Secret, project: Project, people: Sequence[Person], now: int) -> None:
+    """Let everybody judge in turn until few enough items are left."""
+    turns = (len(_GEMS) - _LEFT) * project.overlap
+    for turn in range(turns):
+        person = people[turn % len(people)]
+        handed = next_task(session, secret, project, person, now=now)
+        if handed.item is None or handed.lease is None:
+            continue
+        if turn == 0 and project.kind == "compare":
+            flag(session, handed.item.id, person, reason="unclear", comment="Which of the two gems?", now=now)
+        submission = Submission(
+            client_id=f"demo-{project.kind}-{turn:04d}",
+            item_id=handed.item.id,
+            content=_content(project.kind, handed.item, handed.lease, turn),
+            guideline_version=guideline_version(session, project),
+            seconds=8.0 + turn % 7,
+        )
+        submit(session, person, submission, now + turn)
+
+
+def _content(kind: str, item: Item, lease: Lease, turn: int) -> dict[str, Any]:
+    """What somebody of the sample says; every fourth item they do not agree."""
+    contrary = item.id % 4 == 0 and turn % 2 == 1
+    texts = [item.answers[answer]["messages"][-1]["content"] for answer in lease.shown_order]
+    lengths = [len(text) for text in texts]
+    order = sorted(lengths, reverse=not contrary)
+    contents: dict[str, dict[str, Any]] = {
+        "evaluate": {"verdict": "reject" if contrary else "accept", "reasons": ["unclear"] if contrary else []},
+        "compare": {"better": lengths.index(order[0]), "strength": 1 + turn % 3} if texts else {},
+        "rank": {"ranks": [order.index(length) for length in lengths]},
+        "rate": {"scores": [dict.fromkeys(("helpful", "honest", "harmless", "coherent"), 2 if contrary else 4)]},
+        "thumbs": {"good": not contrary},
+        "spans": {"spans": [{"answer": 0, "start": 0, "end": 4, "label": "unclear"}] if texts else []},
+    }
+    asked = item.prompt[-1]["content"] if item.prompt else f"Which gem is number {turn}?"
+    return contents.get(kind, {"text": f"{asked} Why do people like it?" if kind != "demonstrate" else "It is a gem."})

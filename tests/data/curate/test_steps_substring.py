@@ -201,7 +201,9 @@ def test_explain_and_what_if_know_the_step(tmp_path):
     )
     curate(curation, tmp_path / "out", InlinePool(), lines.append)
     size = sum(map(len, texts)) + len(texts)
-    said = f"substring-dedup: {size:,} bytes in 1 suffix arrays of at most {size:,}, 14 bytes of memory for each byte"
+    said = (
+        f"substring-dedup: {size:,} bytes of text; searches: 1, of at most {size:,} bytes, 14 bytes of memory for each"
+    )
     assert said in lines
     run = Curated(tmp_path / "out")
     end = run.all_rows(STEP).to_pylist()[-1]

@@ -146,8 +146,8 @@ class SubstringDedup(CorpusStep):
         parts = search.parts(size)
         largest = max(sum(stop - start for start, stop in part) for part in parts)
         corpus.say(
-            f"substring-dedup: {size:,} bytes in {len(parts):,} suffix arrays of at most {largest:,}, "
-            f"{BYTES_PER_BYTE} bytes of memory for each byte"
+            f"substring-dedup: {size:,} bytes of text; searches: {len(parts):,}, of at most {largest:,} bytes, "
+            f"{BYTES_PER_BYTE} bytes of memory for each"
         )
 
 

@@ -7,7 +7,7 @@
 
 Of a corpus, a share is copied exactly, and a share with changes that leave a Jaccard around and above the limit; every
 near-copy has an original of its own. All others are sentences drawn by chance, at least five to a document, so that no
-two are nearly the same: how alike the most alike are is measured on some that are compared with all (`unplanted`).
+two are nearly the same; `judged.unplanted` measures it.
 
 A document is a function of the seed and its number alone; ids and files follow a shuffle, and tell nothing. The same
 settings and sentences give the same bytes.

@@ -90,6 +90,18 @@ def _with_partner(planted: Sequence[Planted], limit: float) -> frozenset[str]:
     return frozenset(name for one in pairs for name in (one.id, one.of))
 
 
+def unplanted(folder: Path, count: int) -> float:
+    """How alike documents are that were not planted: the highest Jaccard of some of them with any other document.
+
+    Args:
+        folder: of the corpus.
+        count: of those that are compared, spread over the corpus; none was planted or copied.
+    """
+    known = {name for one in planted_in(folder) for name in (one.id, one.of)}
+    others = [name for name, _ in texts_of(folder) if name not in known]
+    return max(most_alike(folder, others[:: max(1, len(others) // count)][:count]).values())
+
+
 def most_alike(folder: Path, names: Collection[str]) -> dict[str, float]:
     """The highest Jaccard that some documents have with any other document of the corpus.
 

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.curation.grid import CHOICES, START, shipped
-from benchmarks.curation.judged import judged
+from benchmarks.curation.judged import judged, unplanted
 from benchmarks.curation.place import BANDS, LIMIT, MINHASH, ROWS, SHARD_BYTES, Place
 from benchmarks.tune import tuned
 
 Run = Mapping[str, Any]
 
 SUBSTRING = "substring-dedup"
+COMPARED = 300
+"""Documents that were not planted and are compared with all others."""
+
 _INDEX = re.compile(r"index of ([\d,]+) documents, (\d+) bytes each; ([\d,]+) candidate pairs, (\d+) bytes each")
 
 
@@ -56,6 +59,7 @@ def minhash(place: Place, *, documents: int, part: int, repetitions: int, settin
         "bands": BANDS,
         "rows": ROWS,
         "shard_bytes": SHARD_BYTES,
+        "unplanted": {"compared": COMPARED, "highest": unplanted(place.corpus(documents), COMPARED)},
         "white_space": _beside(place, documents, repetitions, settings),
         "shipped": _beside(place, part, 1, shipped(settings)),
     }

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.curation import run, table
 from benchmarks.curation.corpus import planted_in, texts_of
 from benchmarks.curation.grid import CHOICES, START, shipped
-from benchmarks.curation.judged import judged, most_alike
+from benchmarks.curation.judged import judged, most_alike, unplanted
 from benchmarks.curation.parts import index_size, minhash, pipeline_steps, rates
 from benchmarks.curation.place import MINHASH, Place
 from benchmarks.curation.tree import watched
@@ -59,6 +59,14 @@ def test_the_most_alike_are_those_of_brute_force(corpus, texts):
     names = sorted(texts)[:12]
     expected = {name: max(plain_jaccard(texts[name], texts[o]) for o in texts if o != name) for name in names}
     assert most_alike(corpus, names) == pytest.approx(expected, abs=1e-12)
+
+
+def test_documents_that_were_not_planted_are_compared_with_all(corpus, texts):
+    known = {name for one in planted_in(corpus) for name in (one.id, one.of)}
+    others = [name for name in texts if name not in known]
+    highest = max(plain_jaccard(texts[one], texts[other]) for one in others for other in texts if one != other)
+    assert unplanted(corpus, len(others)) == pytest.approx(highest, abs=1e-12)
+    assert 0 < unplanted(corpus, 5) <= highest < 0.4
 
 
 def test_our_side_finds_what_was_planted_and_takes_nothing_without_a_reason(corpus, place):
@@ -208,6 +216,7 @@ def test_the_tables_have_both_sides_and_the_targets(tmp_path, corpus, texts):
     assert (
         "| Repeated passages, the step in it | 27 MB of text, one core | 2.50 MB/s (at least 2) | 5 MB | 4 MB |" in text
     )
+    assert "Of 300 documents that were not planted, none has a Jaccard above 0." in text
     assert "1,234 documents/s (at least 1,000); index 100 bytes a document" in text
     assert "| fork | 321/s |" in text
     assert "| SHA-1 | took too long or failed |" in text

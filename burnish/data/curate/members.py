@@ -92,7 +92,7 @@ class GzipMembers(io.RawIOBase):
             return data
         except zlib.error as error:
             self._broken = str(error)
-        parts = []
+        parts: list[bytes] = []
         with contextlib.suppress(zlib.error):
             parts.extend(before.decompress(bytes([byte]), size) for byte in self._waiting)
         return b"".join(parts)

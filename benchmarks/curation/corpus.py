@@ -25,6 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.curation import near_copies
 from benchmarks.curation.near_copies import alike, near_copy
 from burnish.data.curate.atomic import read_json, write_json
 
@@ -174,8 +175,9 @@ def made(folder: Path, size: Size, sentences: Sequence[str]) -> dict[str, Any]:
         size: of the corpus.
         sentences: that it is made of.
     """
-    stand = hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16]
-    wanted = {"size": asdict(size), "sentences": len(sentences), "sentences_digest": stand}
+    code = "".join(Path(file).read_text(encoding="utf-8") for file in (__file__, near_copies.__file__))
+    digests = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in ("\n".join(sentences), code)]
+    wanted = {"size": asdict(size), "sentences": len(sentences), "digests": digests}
     if (known := read_json(folder / "corpus.json")) is not None and known["made_of"] == wanted:
         return known
     maker = Maker(size, sentences)

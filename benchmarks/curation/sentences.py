@@ -6,6 +6,7 @@ so most of code, tables and formulas.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -33,6 +34,7 @@ def real_texts() -> Path:
     return Path(os.environ.get("BURNISH_TEST_DATA", "../shared/data"))
 
 
+@functools.cache
 def sentences_of(folder: Path) -> list[str]:
     """The sentences of the `.txt` and `.jsonl` files in a folder, or in its folders `text` and `domains`.
 

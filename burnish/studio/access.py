@@ -56,6 +56,9 @@ ACCESS: Mapping[tuple[str, str], Least] = {
     ("GET", "/api/projects/{slug}/export/{file}"): ADMIN,
     ("GET", "/api/projects/{slug}/progress"): ANNOTATOR,
     ("GET", "/api/projects/{slug}/leaderboard"): ANNOTATOR,
+    ("GET", "/api/projects/{slug}/agreement"): REVIEWER,
+    ("GET", "/api/projects/{slug}/bias"): REVIEWER,
+    ("GET", "/api/projects/{slug}/ratings"): REVIEWER,
 }
 
 

@@ -23,11 +23,11 @@ from burnish.studio.database import Database
 from burnish.studio.guard import Guard
 from burnish.studio.migrate import migrate
 from burnish.studio.refusals import Refused, TooMany
-from burnish.studio.routes import accounts, files, projects, review, work
+from burnish.studio.routes import accounts, files, numbers, projects, review, work
 from burnish.studio.secret import Secret, studio_secret
 from burnish.studio.settings import StudioSettings
 
-ROUTERS = (accounts.router, projects.router, work.router, review.router, files.router)
+ROUTERS = (accounts.router, projects.router, work.router, review.router, files.router, numbers.router)
 """All routes there are; the test of `burnish.studio.access` goes through them."""
 
 

@@ -26,6 +26,7 @@ _PEOPLE = ("Ada", "Björk", "Cecilia", "Dag")
 _LEFT = 3
 """Items of each project that nobody has judged."""
 
+_SCALES = ("helpful", "honest", "harmless", "coherent")
 _GEMS = ("opal", "ruby", "jade", "topaz", "garnet", "amber", "pearl", "onyx", "agate", "beryl", "quartz", "zircon")
 _GUIDELINE = """Read the prompt first, then every answer to its end.
 
@@ -40,7 +41,7 @@ _KINDS: Mapping[str, tuple[str, int]] = {
     "demonstrate": ("Write answers", 0),
     "compare": ("Compare two answers", 2),
     "rank": ("Rank answers", 4),
-    "rate": ("Rate answers", 1),
+    "rate": ("Rate answers", 2),
     "thumbs": ("Good or not", 1),
     "spans": ("Mark parts of answers", 1),
 }
@@ -133,7 +134,7 @@ def _content(kind: str, item: Item, lease: Lease, turn: int) -> dict[str, Any]:
         "evaluate": {"verdict": "reject" if contrary else "accept", "reasons": ["unclear"] if contrary else []},
         "compare": {"better": lengths.index(order[0]), "strength": 1 + turn % 3} if texts else {},
         "rank": {"ranks": [order.index(length) for length in lengths]},
-        "rate": {"scores": [dict.fromkeys(("helpful", "honest", "harmless", "coherent"), 2 if contrary else 4)]},
+        "rate": {"scores": [dict.fromkeys(_SCALES, 5 - 2 * order.index(length)) for length in lengths]},
         "thumbs": {"good": not contrary},
         "spans": {"spans": [{"answer": 0, "start": 0, "end": 4, "label": "unclear"}] if texts else []},
     }

@@ -114,7 +114,7 @@ def _preferences(judged: Judged) -> Iterator[Example]:
 def _rankings(judged: Judged) -> Iterator[Example]:
     if judged.came_to is None or judged.came_to.content is None:
         return
-    ranks, scores = _ranks(judged.project.kind, judged.came_to.content)
+    ranks, scores = ranks_of(judged.project.kind, judged.came_to.content)
     completions = tuple(
         Completion(messages=_messages(answer["messages"]), rank=rank, score=score, policy_version=answer["model"])
         for answer, rank, score in zip(judged.item.answers, ranks, scores, strict=True)
@@ -165,8 +165,8 @@ def _example(
     return Example(id=name, prompt=prompt, completions=completions, columns=columns)
 
 
-def _ranks(kind: str, content: Mapping[str, Any]) -> tuple[list[int], Sequence[float | None]]:
-    """The agreed rank, and score if there is one, of each answer."""
+def ranks_of(kind: str, content: Mapping[str, Any]) -> tuple[list[int], Sequence[float | None]]:
+    """The rank, and the score if there is one, of each answer, as a content that compares, ranks or rates says."""
     if kind == "compare":
         better = content["better"]
         return ([0, 0] if better is None else [int(better != 0), int(better != 1)]), (None, None)

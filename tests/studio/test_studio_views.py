@@ -1,0 +1,115 @@
+"""Numbers about the work, against values worked out by hand and simulated people of known habits."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from burnish.studio.assignment import next_task
+from burnish.studio.judgements import Submission, submit
+from burnish.studio.refusals import Invalid
+from burnish.studio.views.agreement import agreement, alpha
+from burnish.studio.views.bias import bias
+from burnish.studio.views.leaderboard import leaderboard
+from burnish.studio.views.progress import progress
+from burnish.studio.views.ratings import rated, ratings, strengths
+from tests.studio.studio_people import SECRET, compare, items, people
+
+
+def test_alpha_of_krippendorffs_own_example():
+    """Four observers, twelve units, five values: nominal 0.743, interval 0.849 (Krippendorff 2011, "Computing...")."""
+    rows = {
+        "a": [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+        "b": [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+        "c": [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+        "d": [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+    }
+    data = {who: {str(i): float(v) for i, v in enumerate(values) if v is not None} for who, values in rows.items()}
+    nominal, interval = alpha(data, "nominal"), alpha(data, "interval")
+    assert nominal["alpha"] == pytest.approx(0.743, abs=5e-4)
+    assert interval["alpha"] == pytest.approx(0.849, abs=5e-4)
+    assert nominal["low"] < nominal["alpha"] < nominal["high"]
+    assert (nominal["units"], nominal["people"]) == (11, 4)
+    assert alpha(data, "nominal") == nominal
+    assert alpha({"a": {"1": 1.0}, "b": {"2": 2.0}}, "nominal") is None
+
+
+def test_strengths_are_those_of_bradley_and_terry_with_one_tie_more():
+    """Two models, 9 wins to 3 and a tie shared out: odds (9 + 0.5) to (3 + 0.5)."""
+    games = [("a", "b", -1)] * 9 + [("a", "b", 1)] * 3
+    low, high = sorted(strengths(["a", "b"], games))
+    assert high - low == pytest.approx(400 * math.log10(9.5 / 3.5), abs=0.01)
+    unbeaten = rated([[("a", "b", -1)]] * 20)
+    assert [entry["model"] for entry in unbeaten] == ["a", "b"]
+    assert math.isfinite(unbeaten[0]["high"])
+    assert (unbeaten[0]["wins"], unbeaten[1]["losses"]) == (20, 20)
+    assert rated([]) == []
+
+
+@pytest.fixture
+def voted(sqlite):
+    """Three people compare 60 pairs: two prefer the longer answer, one always takes the first on the screen."""
+    drawn = random.Random(0)
+    with sqlite.write() as session:
+        everybody = people(session, 3)
+        project = compare(session, overlap=3)
+        for item in items(session, project, 60):
+            texts = ["short", "a longer answer"]
+            drawn.shuffle(texts)
+            models = {"short": "terse", "a longer answer": "wordy"}
+            item.answers = [{"messages": [{"role": "assistant", "content": t}], "model": models[t]} for t in texts]
+        session.flush()
+        for number, person in enumerate(everybody):
+            while (handed := next_task(session, SECRET, project, person, now=1)).item is not None:
+                lengths = [len(handed.item.answers[a]["messages"][-1]["content"]) for a in handed.lease.shown_order]
+                place = 0 if number == 2 else lengths.index(max(lengths))
+                content = {"better": place, "strength": 1}
+                client_id = f"person-{number}-item-{handed.item.id}"
+                submit(session, person, Submission(client_id=client_id, item_id=handed.item.id, content=content), 2)
+        yield session, project
+
+
+def test_habits_show_in_the_bias_panel(voted):
+    session, project = voted
+    found = bias(session, project)
+    assert found["longer"]["low"] > 0.6
+    lazy = found["people"][2]
+    assert lazy["first"]["estimate"] == 1.0
+    assert lazy["first"]["low"] > 0.9
+    assert 0.3 < found["people"][0]["first"]["estimate"] < 0.7
+    assert found["people"][0]["agrees"]["estimate"] == 1.0
+    assert lazy["agrees"]["high"] < 0.75
+    assert found["first"]["count"] == 180
+
+
+def test_the_model_that_is_preferred_is_rated_above(voted):
+    session, project = voted
+    best, other = ratings(session, project)
+    assert (best["model"], other["model"]) == ("wordy", "terse")
+    assert best["low"] > other["high"]
+    assert best["wins"] + best["ties"] + best["losses"] == 180
+    assert best["low"] <= best["rating"] <= best["high"]
+
+
+def test_agreement_and_leaderboard_count_what_agrees(voted):
+    session, project = voted
+    measure = agreement(session, project)["better"]
+    assert 0 < measure["alpha"] < 0.8
+    assert (measure["units"], measure["people"]) == (60, 3)
+    lines = leaderboard(session, project)
+    assert [line["agreed"] for line in lines[:2]] == [{"en": 60}, {"en": 60}]
+    assert lines[2]["total"] < 50
+    assert lines[2]["judged"] == 60
+    counts = progress(session, project, 1)
+    assert counts["languages"]["en"]["done"] == 60
+    assert counts["languages"]["is"] == {"done": 0, "begun": 0, "untouched": 0, "withdrawn": 0, "goal": 0}
+
+
+def test_views_of_other_kinds_are_refused(sqlite):
+    with sqlite.write() as session:
+        project = compare(session, kind="spans", overlap=1)
+        for view in (agreement, bias, ratings):
+            with pytest.raises(Invalid, match="of the kind 'spans' has no"):
+                view(session, project)

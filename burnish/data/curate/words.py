@@ -97,10 +97,18 @@ class Words:
     @cached_property
     def units(self) -> Words:
         """The same texts in units that mean about the same in any script (`split_units`)."""
-        if not _CHARACTER.search("".join(word for word in self.different if not word.isascii())):
+        parts = {
+            place: split_units(word)
+            for place, word in enumerate(self.different)
+            if not word.isascii() and _CHARACTER.search(word)
+        }
+        if not parts:
             return self
-        parts = {word: split_units(word) for word in self.different}
-        return Words([[unit for word in words for unit in parts[word]] for words in self.split])
+        split = list(self.split)
+        for row in np.unique(self.texts[np.isin(self.codes, list(parts))]).tolist():
+            codes = self.codes[self.starts[row] : self.starts[row + 1]].tolist()
+            split[row] = [unit for code in codes for unit in parts.get(code) or (self.different[code],)]
+        return Words(split)
 
     @property
     def different(self) -> list[str]:

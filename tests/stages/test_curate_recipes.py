@@ -106,6 +106,15 @@ def test_the_full_recipe_goes_from_a_crawl_to_a_mixture(crawl, capsys):
     assert ends["copy"]["step"] == "exact-dedup" or ends["n5"]["step"] == "exact-dedup"
     (mixture,) = (crawl / "store").glob(f"mix-*/{MIXTURE}")
     assert set(json.loads(mixture.read_text())["domains"]) == {"web", "wiki"}
+    (tokens,) = [
+        path
+        for path in (crawl / "store").glob("tokenise-*/")
+        if "web" in str(json.loads((path / "run.json").read_text())["settings"])
+    ]
+    assert main(["tokenise", "where", "5", "--run", str(tokens)]) == 0
+    (holder,) = re.findall(r"tokens of '(\w+)'", capsys.readouterr().out)
+    assert main(["curate", "explain", holder, "--run", str(folder)]) == 0  # from a training token to a row of the crawl
+    assert f"from web/a.jsonl, row {int(holder.removeprefix('n')) + 1}; source web" in capsys.readouterr().out
     assert main(["curate", "explain", "blocked"]) == 0
     assert "spam.org (lists/domains.txt, line 1)" in capsys.readouterr().out
     assert main(["curate", "what-if", "--step", "quality", "--threshold", "0.4"]) == 0

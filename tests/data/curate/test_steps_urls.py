@@ -80,6 +80,15 @@ def test_allowed_domains_go_before_everything(listing):
     assert note.endswith("allow.txt, line 1)")
 
 
+def test_allowed_patterns_go_before_everything_too(listing):
+    allow = listing(r"/wiki/", r"^https://docs\.", name="allow.txt")
+    step = Urls(block_domains=listing("example.org"), allow_patterns=allow)
+    urls = ["http://example.org/wiki/x", "https://DOCS.example.org/", "http://example.org/wikis", "http://a.net/"]
+    assert reasons(step, urls) == [None, None, "blocked-domain", None]
+    assert check_row_step(step, ["text"], urls=urls[:1])[0][4] == "allowed: /wiki/"
+    assert reasons(Urls(allow_patterns=allow, only_allowed=True), urls) == [None, None, "not-allowed", "not-allowed"]
+
+
 def test_words_are_whole_and_fragments_are_anywhere(listing):
     urls = ["http://a.net/My-CASINO/", "http://bigcasino77.net/", "http://a.net/c%61sino", "http://a.net/?q=x_casino"]
     assert reasons(Urls(words=listing("Casino")), urls) == ["listed-words", None, "listed-words", "listed-words"]
@@ -123,12 +132,14 @@ def test_a_pattern_that_runs_away_elsewhere_takes_bounded_time(listing, pattern)
 )
 def test_lists_that_cannot_be_used_are_refused_with_their_line(listing, field, line, message):
     with pytest.raises(DataError, match=message):
-        load(Urls, {field: list(listing("# a list", line))}).check()
+        load(Urls, {"without_url": "drop", field: list(listing("# a list", line))}).check()
 
 
 def test_settings_that_would_do_nothing_are_refused(listing):
     with pytest.raises(ConfigError, match="nothing would be dropped"):
         load(Urls, {})
+    with pytest.raises(ConfigError, match="nothing would be dropped"):
+        load(Urls, {"allow_domains": list(listing("example.org"))})
     with pytest.raises(ConfigError, match="give allow_domains"):
         load(Urls, {"only_allowed": True, "block_domains": list(listing("example.org"))})
 

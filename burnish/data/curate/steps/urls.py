@@ -2,6 +2,7 @@
 
     block_domains   domains, hosts and IP addresses that go, with everything below them
     allow_domains   those that stay whatever the other lists say; with `only_allowed`, all others go
+    allow_patterns  the same by regular expression, which may be a word: `/wiki/`
     words           whole words of an address: `casino` is found in `/my-casino/`, not in `/casinos/`
     fragments       pieces that may stand anywhere: `casino` is found in `bigcasino77.net` too
     patterns        regular expressions (RE2, case ignored), searched in the address
@@ -34,6 +35,9 @@ from burnish.data.curate.step import Decider, Decisions, RowStep, Rule, kept
 from burnish.errors import DataError, MissingExtra
 from burnish.store import Code
 
+Patterns = tuple[tuple[str, Callable[[str], Any]], ...]
+"""Regular expressions with how to search them."""
+
 REASONS = ("no-url", "blocked-domain", "blocked-pattern", "listed-words", "not-allowed")
 """In the order in which they are tried."""
 
@@ -47,7 +51,8 @@ class Urls(RowStep):
     kind: Literal["urls"] = "urls"
     block_domains: tuple[str, ...] = setting((), "files with domains that go", source=True)
     allow_domains: tuple[str, ...] = setting((), "files with domains that stay whatever else is listed", source=True)
-    only_allowed: bool = setting(False, "drop what is on no list of allowed domains")
+    allow_patterns: tuple[str, ...] = setting((), "files with regular expressions (RE2) of what stays", source=True)
+    only_allowed: bool = setting(False, "drop what is on no list of what is allowed")
     words: tuple[str, ...] = setting((), "files with whole words of addresses", source=True)
     fragments: tuple[str, ...] = setting((), "files with pieces of addresses, found anywhere", source=True)
     max_words: int = setting(0, "different listed words and fragments that an address may have", unit="words", ge=0)
@@ -55,13 +60,11 @@ class Urls(RowStep):
     without_url: Literal["keep", "drop"] = setting("keep", "what happens to documents without a usable address")
 
     def __post_init__(self) -> None:
-        lists = (self.block_domains, self.allow_domains, self.words, self.fragments, self.patterns)
-        if not any(lists) and self.without_url == "keep":
-            raise ValueError(
-                "nothing would be dropped: give block_domains, words, fragments, patterns or allow_domains"
-            )
-        if self.only_allowed and not self.allow_domains:
-            raise ValueError("only_allowed would drop everything: give allow_domains")
+        lists = (self.block_domains, self.words, self.fragments, self.patterns)
+        if not any(lists) and not self.only_allowed and self.without_url == "keep":
+            raise ValueError("nothing would be dropped: give block_domains, words, fragments, patterns or only_allowed")
+        if self.only_allowed and not self.allow_domains and not self.allow_patterns:
+            raise ValueError("only_allowed would drop everything: give allow_domains or allow_patterns")
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -97,6 +100,7 @@ class Urls(RowStep):
         return _Lists(
             blocked=domain_list(self.block_domains),
             allowed=domain_list(self.allow_domains),
+            allowing=tuple(_patterns(self.allow_patterns)),
             words=frozenset(_words(self.words)),
             fragments=fragments,
             find=fragments_in(fragments) if fragments else lambda text: iter(()),
@@ -128,11 +132,13 @@ class Urls(RowStep):
             return ("no-url" if self.without_url == "drop" else None), "", np.nan
         if (name := listed_name(host, lists.allowed)) is not None:
             return None, f"allowed: {name} ({lists.allowed[name]})", np.nan
+        if (pattern := _first(lists.allowing, url)) is not None:
+            return None, f"allowed: {pattern}", np.nan
         listed = lists.listed(unquote(url))
         words, count = ", ".join(listed), float(len(listed))
         if (name := listed_name(host, lists.blocked)) is not None:
             return "blocked-domain", f"{name} ({lists.blocked[name]})", count
-        if (pattern := next((text for text, search in lists.patterns if search(url)), None)) is not None:
+        if (pattern := _first(lists.patterns, url)) is not None:
             return "blocked-pattern", pattern, count
         if len(listed) > self.max_words:
             return "listed-words", words, count
@@ -150,15 +156,21 @@ class _Lists:
 
     blocked: dict[str, str]
     allowed: dict[str, str]
+    allowing: Patterns
     words: frozenset[str]
     fragments: Sequence[str]
     find: Callable[[str], Iterator[int]]
-    patterns: tuple[tuple[str, Callable[[str], Any]], ...]
+    patterns: Patterns
 
     def listed(self, url: str) -> list[str]:
         """The different listed words and fragments of an address, sorted."""
         words = self.words.intersection(normalised(url)) if self.words else frozenset()
         return sorted(words | {self.fragments[place] for place in self.find(url.lower())})
+
+
+def _first(patterns: Patterns, url: str) -> str | None:
+    """The first pattern that is found in an address."""
+    return next((text for text, search in patterns if search(url)), None)
 
 
 def _words(paths: Sequence[str]) -> Iterator[str]:

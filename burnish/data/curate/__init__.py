@@ -7,6 +7,7 @@
     registry.py    the steps by kind
     intake.py      a row as a document, with its flaws, or as an incident
     reading.py     files -> documents and incidents
+    members.py     gzip files of several members, past damaged ones
     gathering.py   a task per file: documents -> pieces
     pieces.py      documents of a file -> sorted pieces, so that any shard can be cut from any input
     canonical.py   the order of documents, their shards, and ids that are unique
@@ -18,6 +19,7 @@
     atomic.py      files that are whole or not there
     room.py        where a run keeps what
     ledger.py      the record: one table per step, one of all documents
+    counting.py    tokens of texts, where a tokenizer is named
     record.py      a finished run as it is read again
     explain.py     why a document was kept or dropped
     what_if.py     what another threshold would change, from the record alone

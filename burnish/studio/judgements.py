@@ -113,9 +113,28 @@ def submit(session: Session, person: Person, submission: Submission, now: int) -
     return Receipt(judgement=judgement, repeated=False)
 
 
-def _repeated(session: Session, person: Person, submission: Submission) -> Judgement | None:
-    if not _CLIENT_ID.fullmatch(submission.client_id):
+def checked_client_id(client_id: str) -> None:
+    """Refuse what is no client id.
+
+    Raises:
+        Invalid: it is too short, too long, or has other characters.
+    """
+    if not _CLIENT_ID.fullmatch(client_id):
         raise Invalid("client-id", "a client id has 8 to 64 letters, digits, '-' or '_'")
+
+
+def checked_seconds(seconds: float) -> None:
+    """Refuse a time that nobody can have taken.
+
+    Raises:
+        Invalid: it is negative, not finite, or longer than 30 days.
+    """
+    if not math.isfinite(seconds) or not 0 <= seconds <= _LONGEST_SECONDS:
+        raise Invalid("seconds", f"found {seconds} seconds; expected 0 to {_LONGEST_SECONDS:.0f}")
+
+
+def _repeated(session: Session, person: Person, submission: Submission) -> Judgement | None:
+    checked_client_id(submission.client_id)
     before = session.scalar(select(Judgement).where(Judgement.client_id == submission.client_id))
     if before is None:
         return None
@@ -125,8 +144,7 @@ def _repeated(session: Session, person: Person, submission: Submission) -> Judge
 
 
 def _check(session: Session, project: Project, submission: Submission) -> None:
-    if not math.isfinite(submission.seconds) or not 0 <= submission.seconds <= _LONGEST_SECONDS:
-        raise Invalid("seconds", f"found {submission.seconds} seconds; expected 0 to {_LONGEST_SECONDS:.0f}")
+    checked_seconds(submission.seconds)
     known = guideline_version(session, project)
     if not 0 <= submission.guideline_version <= known:
         raise Invalid("guideline", f"found version {submission.guideline_version} of the guidelines; there are {known}")

@@ -1,5 +1,6 @@
 """What a project's items become: examples for the trainers, each with where it came from.
 
+    arena            preferences and rankings of its votes, see `arena_shapes.py`
     preferences      compare: the agreed better answer has rank 0, the other 1; rank, rate: every pair told apart
     rankings         compare, rank, rate: all answers with their agreed ranks; rate: also the mean score
     unpaired         thumbs: the answer with the agreed label
@@ -24,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from burnish.example import Completion, Example, Message, assistant, messages_from, user
 from burnish.studio.agreed import Outcome, outcome
+from burnish.studio.arena_shapes import arena_examples
 from burnish.studio.clock import iso
 from burnish.studio.lineage import ancestry
 from burnish.studio.record import spoken
@@ -63,6 +65,9 @@ def examples(session: Session, project: Project, shape: str) -> Iterator[Example
     kinds, make = SHAPES[shape]
     if project.kind not in kinds:
         raise Invalid("shape", f"work of the kind '{project.kind}' makes no {shape}; that is for {', '.join(kinds)}")
+    if project.kind == "arena":
+        yield from arena_examples(session, project, ties=shape == "rankings")
+        return
     for judged in judged_items(session, project):
         yield from make(judged)
 
@@ -193,8 +198,8 @@ def _with_rank(completion: Completion, rank: int) -> Completion:
 
 
 SHAPES: Mapping[str, tuple[tuple[str, ...], Shape]] = {
-    "preferences": (("compare", "rank", "rate"), _preferences),
-    "rankings": (("compare", "rank", "rate"), _rankings),
+    "preferences": (("compare", "rank", "rate", "arena"), _preferences),
+    "rankings": (("compare", "rank", "rate", "arena"), _rankings),
     "unpaired": (("thumbs",), _unpaired),
     "demonstrations": (("demonstrate",), _demonstrations),
     "prompts": (("reformulate", "create", "evaluate"), _prompts),

@@ -156,6 +156,7 @@ def exports(database) -> dict[str, str]:
             (f"demo-{kind}", shape, file)
             for shape, (kinds, _) in SHAPES.items()
             for kind in kinds
+            if kind != "arena"
             for file in ("jsonl", "csv")
         ]
         wanted += [("demo-spans", "judgements", "jsonl"), ("demo-rank", "judgements", "csv")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from burnish.studio.tables.base import Base, Key, Moment, Plain, Prose, Word
+from burnish.studio.tables.base import Base, Key, Moment, Prose, Word
 
 
 class Conversation(Base):
@@ -65,7 +65,6 @@ class Vote(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
     better: Mapped[Word | None]
     both_bad: Mapped[bool]
-    content: Mapped[Plain]
     content_hash: Mapped[Word]
     guideline_version: Mapped[int]
     seconds: Mapped[float]

@@ -268,7 +268,6 @@ def upgrade() -> None:
         sa.Column("person_id", sa.Integer(), nullable=False),
         sa.Column("better", sa.String(length=200), nullable=True),
         sa.Column("both_bad", sa.Boolean(), nullable=False),
-        sa.Column("content", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("content_hash", sa.String(length=200), nullable=False),
         sa.Column("guideline_version", sa.Integer(), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),

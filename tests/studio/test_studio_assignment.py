@@ -89,9 +89,17 @@ class Studio(RuleBasedStateMachine):
             next_task(session, SECRET, session.get_one(Project, 1), session.get_one(Person, person), now=self.now)
             raise KeyboardInterrupt
 
-    @rule(person=st.integers(1, NUM_PEOPLE), item=st.integers(1, NUM_ITEMS + NUM_GOLD), crash=st.booleans())
-    def judge(self, person: int, item: int, crash: bool) -> None:
+    def drawn(self, data, stray: bool) -> tuple[int, int]:
+        """A person and an item: one that they were handed, or any."""
+        pairs = sorted((person, item) for person, known in self.handed.items() for item in known)
+        if pairs and not stray:
+            return data.draw(st.sampled_from(pairs))
+        return data.draw(st.integers(1, NUM_PEOPLE)), data.draw(st.integers(1, NUM_ITEMS + NUM_GOLD))
+
+    @rule(data=st.data(), stray=st.booleans(), crash=st.booleans())
+    def judge(self, data, stray: bool, crash: bool) -> None:
         """Early, late, twice or never handed; after a crash the browser does not know whether it arrived."""
+        person, item = self.drawn(data, stray)
         submission = said(item, uuid.uuid4().hex)
         try:
             with self.database.write() as session:
@@ -121,8 +129,9 @@ class Studio(RuleBasedStateMachine):
         with pytest.raises(Conflict, match="another judgement"), self.database.write() as session:
             submit(session, session.get_one(Person, person), other, self.now)
 
-    @rule(person=st.integers(1, NUM_PEOPLE), item=st.integers(1, NUM_ITEMS + NUM_GOLD), what=st.integers(0, 2))
-    def give_up(self, person: int, item: int, what: int) -> None:
+    @rule(data=st.data(), stray=st.booleans(), what=st.integers(0, 2))
+    def give_up(self, data, stray: bool, what: int) -> None:
+        person, item = self.drawn(data, stray)
         try:
             with self.database.write() as session:
                 who = session.get_one(Person, person)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import TypeVar
 
-from burnish.batch import Tree
+from burnish.batch import Item, Tree
 from burnish.config import setting, settings
 from burnish.errors import Stopped
 from burnish.models.flex import AttentionName
@@ -31,35 +32,43 @@ CHECKPOINTS = "checkpoints"
 
 METRICS = "metrics.jsonl"
 
+ItemT = TypeVar("ItemT", bound=Item)
+
 
 @settings
-class Training(Updates):
-    """How a run goes."""
+class Rounds(Updates):
+    """How a run goes, whatever kind of model it trains."""
 
     batch_size: int = setting(16, "examples per update", unit="examples", ge=1)
     epochs: float | None = setting(None, "passes over the data in place of steps; 1 if neither is given", gt=0)
     precision: Precision = setting("auto", "of matrix products; weights are updated in float32 either way")
+    checkpoint_every: int = setting(50, "updates between checkpoints; 0 writes none", unit="steps", ge=0)
+    evaluate_every: int = setting(50, "updates between looks at the held-out data", unit="steps", ge=1)
+    trackers: tuple[TrackerName, ...] = setting((), "draw the metrics elsewhere too")
+
+
+@settings
+class Training(Rounds):
+    """How a run goes that trains on trees."""
+
     layout: LayoutName = setting("auto", "tree computes every prompt once; padded runs any model")
     attention: AttentionName = setting(
         "auto", "auto goes by the device: on a GPU one compiled call over all trees; segments is one call per segment"
     )
     gradient_checkpointing: bool = setting(False, "compute activations twice and keep fewer")
-    checkpoint_every: int = setting(50, "updates between checkpoints; 0 writes none", unit="steps", ge=0)
-    evaluate_every: int = setting(50, "updates between looks at the held-out data", unit="steps", ge=1)
     divide: Divided = setting(
         "weights", "what several processes divide besides the examples: weights and their optimiser's state, or nothing"
     )
-    trackers: tuple[TrackerName, ...] = setting((), "draw the metrics elsewhere too")
 
 
 def run_updates(
-    trainer: Trainer[Tree],
-    source: Source[Tree],
-    train: Training,
+    trainer: Trainer[ItemT],
+    source: Source[ItemT],
+    train: Rounds,
     work: Work,
     *,
     verb: str,
-    probes: Sequence[Probe[Tree]] = (),
+    probes: Sequence[Probe[ItemT]] = (),
     best: BestWeights | None = None,
 ) -> None:
     """Update until the end of the run, from the newest checkpoint if there is one.
@@ -110,7 +119,7 @@ def run_updates(
         raise Stopped(f"stopped after update {trainer.num_updates} of {trainer.steps}; run the same command to go on")
 
 
-def _record(work: Work, train: Training, keep_bytes: int) -> Record:
+def _record(work: Work, train: Rounds, keep_bytes: int) -> Record:
     trackers = [tracker_named(name, folder=work.out, run=work.out.name) for name in train.trackers]
     return Record(work.out / METRICS, keep_bytes=keep_bytes, trackers=trackers)
 

@@ -22,6 +22,7 @@ from benchmarks.tune import tuned
 Run = Mapping[str, Any]
 
 SUBSTRING = "substring-dedup"
+PEAKS = ("peak_bytes", "peak_own_bytes", "peak_first_bytes")
 COMPARED = 300
 """Documents that were not planted and are compared with all others."""
 
@@ -114,8 +115,7 @@ def rates(documents: int, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "documents_per_second": statistics.median(found),
         "runs": found,
-        "peak_bytes": statistics.median(run["peak_bytes"] for run in runs),
-        "peak_own_bytes": statistics.median(run["peak_own_bytes"] for run in runs),
+        **{name: statistics.median(run[name] for run in runs) for name in PEAKS},
     }
 
 
@@ -149,7 +149,7 @@ def _seconds_of(said: Sequence[Sequence[Any]]) -> float:
 
 
 def _megabytes(found: Sequence[float], runs: Sequence[Run]) -> dict[str, Any]:
-    peaks = {name: statistics.median(run[name] for run in runs) for name in ("peak_bytes", "peak_own_bytes")}
+    peaks = {name: statistics.median(run[name] for run in runs) for name in PEAKS}
     return {"megabytes_per_second": statistics.median(found), "runs": list(found), **peaks}
 
 

@@ -96,7 +96,8 @@ def alone(passages: Record | None, pipeline: Record | None) -> list[str]:
             one = pipeline["line"][key]
             size = f"{one['documents']:,} documents, {one['bytes'] / 1e6:.0f} MB, {one['shards']} shards, two cores"
             rate = f"{one['documents_per_second']:,.0f} documents/s (at least {PIPELINE:,})"
-            index = f"; index {one['index_bytes']:.0f} bytes a document"
+            reducing = f"{one['peak_first_bytes'] / 1e6:,.0f} MB in the process that reduces"
+            index = f"; index {one['index_bytes']:.0f} bytes a document, {reducing}"
             rows.append(_row("Pipeline without models", size, rate + index, one))
     return [*table(("Alone", "Of", "Rate", "Memory", "of it in no file"), rows), ""]
 

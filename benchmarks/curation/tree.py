@@ -31,11 +31,13 @@ class Watched:
         seconds: from its start to its end.
         peak_bytes: resident at most, all its processes together.
         peak_own_bytes: the same without the pages of files.
+        peak_first_bytes: the same of the process that was started alone, without those that it starts.
     """
 
     seconds: float
     peak_bytes: int
     peak_own_bytes: int
+    peak_first_bytes: int
 
 
 def watched(words: Sequence[str], environment: Mapping[str, str], limit_s: float | None = None) -> Watched:
@@ -45,11 +47,12 @@ def watched(words: Sequence[str], environment: Mapping[str, str], limit_s: float
         ProcessFailed: it ended with an error, or took longer than `limit_s`, and it and its processes were killed.
     """
     process = Process(words, environment)
-    peak, own = 0, 0
+    peak, own, first = 0, 0, 0
     while (ended := process.poll()) is None:
         held = [_held(pid) for pid in tree(process.pid)]
         peak = max(peak, sum(resident for resident, _ in held))
         own = max(own, sum(mine for _, mine in held))
+        first = max(first, held[0][1])
         if limit_s is not None and time.perf_counter() - process.started > limit_s:
             for pid in list(tree(process.pid))[:0:-1]:
                 with contextlib.suppress(ProcessLookupError):
@@ -59,7 +62,7 @@ def watched(words: Sequence[str], environment: Mapping[str, str], limit_s: float
         time.sleep(EVERY)
     if ended.code:
         raise ProcessFailed(f"{' '.join(words)} ended with {ended.code}:\n{ended.errors}")
-    return Watched(seconds=ended.seconds, peak_bytes=peak, peak_own_bytes=own)
+    return Watched(seconds=ended.seconds, peak_bytes=peak, peak_own_bytes=own, peak_first_bytes=first)
 
 
 def tree(pid: int) -> Iterator[int]:

@@ -45,8 +45,8 @@ def hands():
 
 
 @pytest.fixture
-def at(sqlite, tmp_path, hands):
-    return studio(sqlite, tmp_path, hands, max_upload_mb=1)
+def at(database, tmp_path, hands):
+    return studio(database, tmp_path, hands, max_upload_mb=1)
 
 
 @pytest.fixture

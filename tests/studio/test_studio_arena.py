@@ -15,8 +15,8 @@ MODELS = ["amber", "beryl", "coral"]
 
 
 @pytest.fixture
-def arena(sqlite):
-    with sqlite.write() as session:
+def arena(database):
+    with database.write() as session:
         ada, bo = people(session, 2)
         project = compare(session, kind="arena", overlap=1, options={"models": MODELS})
         yield session, project, ada, bo

@@ -108,8 +108,8 @@ def test_what_several_people_come_to(kind, contents, agreed, weight):
     assert came_to.weight == pytest.approx(weight)
 
 
-def test_a_prompt_goes_from_writing_over_review_to_an_answer(sqlite):
-    with sqlite.write() as session:
+def test_a_prompt_goes_from_writing_over_review_to_an_answer(database):
+    with database.write() as session:
         writer, one, two = people(session, 3)
         answer = compare(session, slug="answer", kind="demonstrate", overlap=1)
         review = compare(session, slug="review", kind="evaluate", overlap=2, feeds="answer")

@@ -49,10 +49,10 @@ def test_strengths_are_those_of_bradley_and_terry_with_one_tie_more():
 
 
 @pytest.fixture
-def voted(sqlite):
+def voted(database):
     """Three people compare 60 pairs: two prefer the longer answer, one always takes the first on the screen."""
     drawn = random.Random(0)
-    with sqlite.write() as session:
+    with database.write() as session:
         everybody = people(session, 3)
         project = compare(session, overlap=3)
         for item in items(session, project, 60):

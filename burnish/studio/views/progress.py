@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, null, select
+from sqlalchemy import ColumnElement, func, literal_column, null, select
 from sqlalchemy.orm import Session
 
 from burnish.studio.projects import quotas
@@ -34,7 +34,7 @@ def progress(session: Session, project: Project, now: int) -> dict[str, Any]:
 
 def _counts(session: Session, project: Project) -> dict[tuple[str, str, bool], int]:
     """Items by language, state, and whether they are begun."""
-    begun = Item.judged > 0
+    begun = Item.judged > literal_column("0")  # not a parameter: PostgreSQL groups by what it can see is the same
     query = select(Item.language, Item.state, begun, func.count()).where(*_ordinary(project))
     rows = session.execute(query.group_by(Item.language, Item.state, begun))
     return {(language, state, bool(is_begun)): count for language, state, is_begun, count in rows}

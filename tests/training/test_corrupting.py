@@ -94,7 +94,10 @@ def test_batch_k_is_a_function_of_the_seed_and_k(name):
     assert later.state() == through.state()
     seen = [item for batch in batches for item in batch if item.id == "t0"]
     assert len(seen) >= 2
-    assert len({item.targets for item in seen}) > 1  # a text is corrupted anew in every pass
+    assert len({item.targets for item in seen}) > 1
+    alone = source(OBJECTIVES[name], texts=SAMPLES[:1])  # the same text at every place of every batch
+    first, second = alone.next({}), alone.next({})
+    assert all(one != other for one, other in zip(first, second, strict=True))
 
 
 def test_what_would_fail_later_is_refused_before_the_first_step():

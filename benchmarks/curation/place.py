@@ -26,8 +26,8 @@ BANDS, ROWS = 20, 6
 """Of a signature, on both sides."""
 
 MINHASH: Mapping[str, Any] = {"kind": "minhash-dedup", "jaccard": LIMIT, "bands": BANDS, "rows": ROWS, "ngram": NGRAM}
-SHARD_BYTES = 17_500_000
-"""Cuts the corpus of 100,000 documents into 8 shards and half of it into 4, all of one size."""
+SHARD_BYTES = 7_000_000
+"""Cuts corpora of 10,000, 50,000 and 100,000 documents into 2, 10 and 20 shards of one size, even for two workers."""
 
 WORKERS = 2
 

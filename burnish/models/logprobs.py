@@ -47,7 +47,11 @@ class Head:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(N, D) -> (N, V) float32."""
-        logits = functional.linear(hidden, self.weight, self.bias).float()
+        return self.shaped(functional.linear(hidden, self.weight, self.bias))
+
+    def shaped(self, products: Tensor) -> Tensor:
+        """What follows the product with the weights. (N, V) -> (N, V) float32"""
+        logits = products.float()
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.soft_cap is not None:

@@ -23,6 +23,10 @@ from torch import Tensor
 
 from burnish.models.attention import Rules, causal_attention
 
+WIDTH_STEP = 16
+"""Keys are read up to a multiple of this, so that many steps have products of the same shape: each new shape costs the
+product's library a kernel."""
+
 
 class Store:
     """Keys and values of all layers for some sequences, left-aligned.
@@ -44,6 +48,10 @@ class Store:
             # Zeros, because unwritten places are read under a mask and NaN times 0 is NaN.
             self._layers[index] = (like.new_zeros(shape), like.new_zeros(shape))
         return self._layers[index]
+
+    def width(self, num_tokens: int) -> int:
+        """How many tokens of each sequence are read where the longest has so many."""
+        return min(-(-num_tokens // WIDTH_STEP) * WIDTH_STEP, self.num_tokens)
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy sequences to the places of others; no place is both."""
@@ -144,13 +152,14 @@ class Decode:
         self.cache = cache
         self.num_rows = len(slots)
         self.num_slots = max(slots) + 1
-        self.widths = [max(prompt_lengths), max(row_lengths) + 1]
+        self.widths = [cache.prompts.width(max(prompt_lengths)), cache.rows.width(max(row_lengths) + 1)]
         self.group, places, fillers = _grid(slots)
+        self.in_order = fillers == list(range(self.num_rows))
         self.places, self.fillers = torch.tensor(places, device=device), torch.tensor(fillers, device=device)
-        self.rows = torch.arange(self.num_rows, device=device)
         self.lengths = torch.tensor(row_lengths, device=device)
         self._ages = _ages(torch.tensor(prompt_lengths, device=device), self.lengths, self.widths)
-        self._unseen: dict[int | None, Tensor] = {}
+        self._biases: dict[int | None, Tensor] = {}
+        self._written: dict[int, Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rules: Rules) -> Tensor:
         """Attention of one layer. query (n, H, 1, d), key and value (n, Hkv, 1, d) -> (n, H, 1, d)."""
@@ -170,39 +179,47 @@ class Decode:
         """The rows' own keys and values with the new ones. Each (n, Hkv, width, d)"""
         tensors = self.cache.rows.layer(layer, key)
         for tensor, new in zip(tensors, (key, value), strict=True):
-            tensor[self.rows, :, self.lengths] = new[:, :, 0]
+            tensor.view(-1, new.shape[3]).index_copy_(0, self._places_of(key.shape[1]), new.reshape(-1, new.shape[3]))
         return [tensor[: self.num_rows, :, : self.widths[1]] for tensor in tensors]
+
+    def _places_of(self, heads: int) -> Tensor:
+        """Where the new keys of all rows and heads stand in a layer's tensor, seen as (R*Hkv*W, d). (n*Hkv,)"""
+        if heads not in self._written:
+            first = torch.arange(self.num_rows * heads, device=self.lengths.device) * self.cache.rows.num_tokens
+            self._written[heads] = first + self.lengths.repeat_interleave(heads)
+        return self._written[heads]
 
     def _by_prompt(self, rows: Tensor) -> Tensor:
         """Rows of one prompt side by side. (n, H, r, x) -> (S, H, G*r, x)"""
         _, heads, shared, size = rows.shape
-        grid = rows[self.fillers].view(self.num_slots, self.group, heads, shared, size)
+        filled = rows if self.in_order else rows[self.fillers]
+        grid = filled.reshape(self.num_slots, self.group, heads, shared, size)
         return grid.transpose(1, 2).reshape(self.num_slots, heads, self.group * shared, size)
 
     def _by_row(self, grouped: Tensor) -> Tensor:
         """What `_by_prompt` did, undone. (S, H, G*r, x) -> (n, H, r, x)"""
         slots, heads, shared, size = grouped.shape
         grid = grouped.view(slots, heads, self.group, shared // self.group, size).transpose(1, 2)
-        rows: Tensor = grid.reshape(slots * self.group, heads, -1, size)[self.places]
-        return rows
+        rows = grid.reshape(slots * self.group, heads, -1, size)
+        return rows if self.in_order else rows[self.places]
 
     def _weights(self, scores: Tensor, rules: Rules, size: int) -> Tensor:
         """Softmax over prompt and own keys together, in float32. (n, Hkv, r, P + W)"""
-        scores = scores.float().mul_(rules.scaling if rules.scaling is not None else size**-0.5)
+        scaling = rules.scaling if rules.scaling is not None else size**-0.5
         if rules.soft_cap is not None:
-            scores = rules.soft_cap * torch.tanh(scores / rules.soft_cap)
-        scores.masked_fill_(self._mask(rules.window), float("-inf"))
+            scores, scaling = rules.soft_cap * torch.tanh(scores.float() * (scaling / rules.soft_cap)), 1.0
+        scores = torch.add(self._bias(rules.window), scores, alpha=scaling)
         if rules.sinks is None:
             return torch.softmax(scores, dim=-1)
         sink = rules.sinks.float().reshape(1, *scores.shape[1:3], 1).expand(*scores.shape[:3], 1)
         return torch.softmax(torch.cat([scores, sink], dim=-1), dim=-1)[..., :-1]
 
-    def _mask(self, window: int | None) -> Tensor:
-        """True where a row does not see a key. (n, 1, 1, P + W)"""
-        if window not in self._unseen:
+    def _bias(self, window: int | None) -> Tensor:
+        """Minus infinity where a row does not see a key, 0 elsewhere. (n, 1, 1, P + W) float32"""
+        if window not in self._biases:
             unseen = self._ages < 0 if window is None else (self._ages < 0) | (self._ages >= window)
-            self._unseen[window] = unseen[:, None, None, :]
-        return self._unseen[window]
+            self._biases[window] = torch.zeros_like(unseen, dtype=torch.float32).masked_fill_(unseen, float("-inf"))
+        return self._biases[window][:, None, None, :]
 
 
 def _grid(slots: Sequence[int]) -> tuple[int, list[int], list[int]]:

@@ -40,9 +40,10 @@ def choose(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor,
         logits = logits / decoding.temperature
     if decoding.top_k or decoding.top_p < 1.0:
         return _choose_among_top(logits, uniform, decoding)
-    norm = torch.logsumexp(logits, dim=-1)
-    token = inverse_distribution((logits - norm[:, None]).exp_(), uniform)
-    return token, logits.gather(1, token[:, None]).squeeze(1) - norm
+    top = logits.amax(dim=-1, keepdim=True)
+    weight = (logits - top).exp_()
+    token, total = inverse_distribution(weight, uniform)
+    return token, (logits.gather(1, token[:, None]) - top).squeeze(1) - total.log()
 
 
 def _choose_among_top(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
@@ -54,25 +55,25 @@ def _choose_among_top(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tu
         before = probability.cumsum(dim=-1) - probability
         top = top.masked_fill(before >= decoding.top_p, float("-inf"))
     logp = torch.log_softmax(top, dim=-1)
-    place = inverse_distribution(logp.exp(), uniform)
+    place, _ = inverse_distribution(logp.exp(), uniform)
     return order.gather(1, place[:, None]).squeeze(1), logp.gather(1, place[:, None]).squeeze(1)
 
 
-def inverse_distribution(probability: Tensor, uniform: Tensor) -> Tensor:
-    """The first entry whose cumulated probability exceeds `uniform`. (R, V), (R,) -> (R,)
+def inverse_distribution(weight: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """The first entry whose cumulated share of all weights exceeds `uniform`, and the sum of all. (R, V), (R,) -> (R,)
 
-    Two steps, by blocks and within one, so that the vocabulary is summed and not cumulated. An entry of probability 0
-    is never taken, whatever rounding does.
+    Two steps, by blocks and within one, so that the vocabulary is summed and not cumulated. An entry of weight 0 is
+    never taken, whatever rounding does. Weights need not sum to 1.
     """
-    rows, size = probability.shape
-    padded = torch.nn.functional.pad(probability, (0, -size % _BLOCK)).view(rows, -1, _BLOCK)
+    rows, size = weight.shape
+    padded = torch.nn.functional.pad(weight, (0, -size % _BLOCK)).view(rows, -1, _BLOCK)
     mass = padded.sum(dim=-1)
     reached = mass.cumsum(dim=-1)
     goal = uniform * reached[:, -1]
     block = _first_above(reached, goal, mass)
     inside = padded[torch.arange(rows, device=padded.device), block]
     before = (reached - mass).gather(1, block[:, None]).squeeze(1)
-    return block * _BLOCK + _first_above(inside.cumsum(dim=-1), goal - before, inside)
+    return block * _BLOCK + _first_above(inside.cumsum(dim=-1), goal - before, inside), reached[:, -1]
 
 
 def _first_above(reached: Tensor, goal: Tensor, mass: Tensor) -> Tensor:

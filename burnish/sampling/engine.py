@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from burnish.errors import ModelError
 from burnish.models.adapters import folded
 from burnish.models.language import LanguageModel, head_of
+from burnish.models.packed import packed
 from burnish.numerics import generator_from
 from burnish.protocols import Decoding, Request, Sample
 from burnish.sampling.cache import Decode, Prefill, Store, fitting_cache
@@ -81,7 +82,9 @@ class InProcessEngine:
         if not any(request.num_samples for request in requests):
             return [[] for _ in requests]
         with _evaluating(self.part), folded(self.part.model):
-            return _Run(self, requests, decoding, seed).finish()
+            run = _Run(self, requests, decoding, seed)
+            with packed(self.part.model, run.cache.rows.num_sequences):
+                return run.finish()
 
 
 @contextmanager
@@ -194,7 +197,7 @@ class _Run:
         layout = Prefill(self.cache, lengths, first=len(self.prompts))
         hidden = self.engine.part.run_layout(tokens[None], positions[None], layout)[0]
         ends = torch.tensor(lengths, device=self.device).cumsum(0) - 1
-        self.logits.update(zip(new, self.head.logits(hidden[ends]).cpu(), strict=True))
+        self.logits.update(zip(new, self._logits(hidden[ends]), strict=True))
         self.prompts.extend(new)
 
     def _start_samples(self) -> None:
@@ -225,7 +228,12 @@ class _Run:
         tokens = torch.tensor([row.tokens[-1] for row in self.rows], device=self.device)
         positions = torch.tensor(prompt_lengths, device=self.device) + torch.tensor(row_lengths, device=self.device)
         hidden = self.engine.part.run_layout(tokens[:, None], positions[:, None], layout)
-        self._take(0, self.head.logits(hidden[:, 0]).cpu())
+        self._take(0, self._logits(hidden[:, 0]))
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """(n, D) -> (n, V) float32, on the CPU; by the model's own layer, which may be packed."""
+        products: Tensor = self.engine.part.model.get_output_embeddings()(hidden)
+        return self.head.shaped(products).cpu()
 
     def _take(self, first: int, logits: Tensor) -> None:
         """Choose the next token of the rows from `first` on, and let finished ones go."""

@@ -75,7 +75,7 @@ class MasterOptimizer:
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
-            foreach=True,
+            fused=True,
         )
 
     def gradients(self) -> list[Tensor]:

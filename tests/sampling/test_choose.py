@@ -152,7 +152,7 @@ def test_the_first_entry_whose_cumulated_probability_exceeds_the_number(size: in
     mass[int(torch.randint(size, (), generator=generator))] += 0.1
     probability = (mass / mass.sum()).expand(64, -1)
     uniform = torch.rand(64, generator=generator)
-    found = inverse_distribution(probability, uniform)
+    found = inverse_distribution(probability, uniform)[0]
     reached = probability[0].double().cumsum(0)
     for number, place in zip(uniform.tolist(), found.tolist(), strict=True):
         low, high = float(reached[place] - probability[0, place]), float(reached[place])
@@ -168,7 +168,7 @@ def test_a_token_of_probability_0_is_never_taken(masses: list[float], sure: int)
     mass[sure % len(masses)] = 1.0
     probability = mass / mass.sum()
     for number in (0.0, 1e-30, 2.0**-24, 0.5, ALMOST_1, 1.0):
-        place = int(inverse_distribution(probability[None], torch.tensor([number])))
+        place = int(inverse_distribution(probability[None], torch.tensor([number]))[0])
         assert probability[place] > 0
 
 
@@ -180,8 +180,15 @@ def test_a_token_of_probability_0_is_not_taken_at_the_border_of_a_block():
     borders = probability.view(40, 256).sum(-1).cumsum(0)
     near = [borders.nextafter(torch.tensor(float(side))) for side in (0, 2)]
     uniform = torch.cat([borders, *near]).clamp(max=ALMOST_1)
-    found = inverse_distribution(probability.expand(len(uniform), -1), uniform)
+    found = inverse_distribution(probability.expand(len(uniform), -1), uniform)[0]
     assert bool((probability[0, found] > 0).all())
+
+
+def test_weights_need_not_sum_to_1_and_their_sum_is_given():
+    weight = torch.tensor([[2.0, 0.0, 6.0]]).repeat(1, 100)
+    place, total = inverse_distribution(weight, torch.tensor([0.5]))
+    assert float(total) == 800.0
+    assert int(place) == 150
 
 
 def test_the_ends():
@@ -190,7 +197,7 @@ def test_the_ends():
     probability[0, [3, 300, 515]] = torch.tensor([0.25, 0.5, 0.25])
     ends = {0.0: 3, 0.2499: 3, 0.25: 300, 0.7499: 300, 0.75: 515, ALMOST_1: 515}
     for number, place in ends.items():
-        assert int(inverse_distribution(probability, torch.tensor([number]))) == place
+        assert int(inverse_distribution(probability, torch.tensor([number]))[0]) == place
 
 
 @pytest.mark.parametrize("size", [255, 256, 257, 50_000])

@@ -371,12 +371,13 @@ def test_the_mode_comes_back_after_a_failure():
 
 def test_a_model_with_an_adapter_is_sampled_as_it_is_at_each_call():
     """Between the calls an update is made, and the version is assigned."""
+    torch.manual_seed(0)  # of the dropout in the updates
     model = tiny_model()
     sampler = InProcessEngine(LanguageModel(model), stop_tokens=[2], policy_version="0")
     add_lora(model, Lora(rank=4, dropout=0.3), seed=0)
     sampler.part.train()
     asked, decoding = requests(4, num_samples=3), Decoding(max_tokens=10)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.3)
     seen = []
     for update in range(3):
         sampler.policy_version = str(update)
@@ -384,7 +385,7 @@ def test_a_model_with_an_adapter_is_sampled_as_it_is_at_each_call():
         assert {sample.policy_version for group in found for sample in group} == {str(update)}
         sampler.part.eval()
         gaps = trainer_gap(model, asked, found, 1.0)
-        assert float(gaps.exp().sub(1).abs().max()) < 1e-5
+        assert float(gaps.exp().sub(1).abs().max()) < TOLERANCE[torch.float32]
         sampler.part.train()
         seen.append(tokens_of(found))
         optimizer.zero_grad()

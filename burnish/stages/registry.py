@@ -61,6 +61,10 @@ STAGES: Mapping[str, Entry] = {
     "spin-pairs": Entry("burnish.stages.spin_pairs:SpinPairsStage", "pair demonstrations with a model's own answers"),
     "evaluate": Entry("burnish.stages.evaluate:EvaluateStage", "measure a model"),
     "evaluate-reward": Entry("burnish.stages.evaluate_reward:EvaluateRewardStage", "measure a reward model on pairs"),
+    "studio-export": Entry("burnish.stages.studio_export:StudioExportStage", "take a studio's agreed judgements"),
+    "studio-priorities": Entry(
+        "burnish.stages.studio_priorities:StudioPrioritiesStage", "show first what an ensemble of rewards disagrees on"
+    ),
     "report": Entry("burnish.stages.report:ReportStage", "write one page about a set of runs"),
 }
 

@@ -53,10 +53,10 @@ def stage_identity(stage: Stage, known: Mapping[str, str] | None = None) -> Iden
     Raises:
         ConfigError: lists every input that is not there.
     """
-    keys, mistakes = {}, []
+    own, keys, mistakes = stage.contents(), {}, []
     for name, value in sources(stage).items():
         try:
-            keys[name] = content_key(value, known)
+            keys[name] = own[name] if name in own else content_key(value, known)
         except StoreError as error:
             mistakes.append(f"'{name}': {error}")
     if mistakes:

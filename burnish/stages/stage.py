@@ -93,6 +93,13 @@ class Stage(ABC):
         """
         return Plan()
 
+    def contents(self) -> Mapping[str, str]:
+        """Keys of the content of inputs that are no files, such as what a database holds, by the setting's dotted name.
+
+        Every other input is known by the file, folder or artefact that it names.
+        """
+        return {}
+
     def code(self) -> tuple[Code, ...]:
         """What, besides the stage's own class, has its source in the identity of the artefact: the objective, a user's
         own grader. Classes and functions."""

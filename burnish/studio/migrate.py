@@ -33,20 +33,20 @@ def migrate(database: Database, back_up: Callable[[], Path], *, scripts: str | N
     """
     config = _config(scripts)
     script = ScriptDirectory.from_config(config)
-    newest, now = str(script.get_current_head()), version(database)
-    if now == newest:
-        return newest
+    wanted, now = str(script.get_current_head()), version(database)
+    if now == wanted:
+        return wanted
     if now is not None and now not in {revision.revision for revision in script.walk_revisions()}:
         raise StudioError(
-            f"the database has schema {now}, this Burnish knows up to {newest}; install the Burnish that last ran it"
+            f"the database has schema {now}, this Burnish knows up to {wanted}; install the Burnish that last ran it"
         )
     saved = f"; it is as it was, and saved in {back_up()}" if now is not None else ""
     try:
         with database.connection() as connection:
             upgrade(connection, "head", scripts=scripts)
     except Exception as error:
-        raise StudioError(f"the migration of the database from {now} to {newest} failed: {error}{saved}") from error
-    return newest
+        raise StudioError(f"the migration of the database from {now} to {wanted} failed: {error}{saved}") from error
+    return wanted
 
 
 def upgrade(connection: Connection, revision: str, *, scripts: str | None = None) -> None:
@@ -60,6 +60,11 @@ def version(database: Database) -> str | None:
     """The version of a database's schema; None for one without."""
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest() -> str:
+    """The version that this Burnish brings databases to."""
+    return str(ScriptDirectory.from_config(_config(None)).get_current_head())
 
 
 def _config(scripts: str | None) -> Config:

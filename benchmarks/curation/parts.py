@@ -46,12 +46,12 @@ def tuned_peer(place: Place, documents: int) -> dict[str, Any]:
 
 
 def minhash(place: Place, *, documents: int, part: int, repetitions: int, settings: Run) -> dict[str, Any]:
-    """Near-duplicates, beside the peer with a splitter of ours, and on a smaller corpus beside the peer as shipped.
+    """Near-duplicates, beside the peer with a splitter of ours, and in a single pass beside the peer as shipped.
 
     Args:
         place: where it runs.
-        documents: of the corpus; `part` of the smaller one.
-        repetitions: of each side on the corpus; on the smaller one each runs once.
+        documents: of the corpus; `part` of the one for the peer as shipped, which may be smaller.
+        repetitions: of each side on the corpus; beside the peer as shipped each runs once.
         settings: of the peer, from its tuning.
     """
     return {

@@ -27,7 +27,7 @@ CORPORA = Path(".cache/benchmarks/curation")
 PEER = Path(".venv-datatrove/bin/python")
 PARTS = ("minhash", "substring", "pipeline")
 
-USUAL = {"documents": 100_000, "part": 10_000, "passages": 20_000, "trial": 4_000, "repetitions": 3}
+USUAL = {"documents": 100_000, "part": 100_000, "passages": 20_000, "trial": 4_000, "repetitions": 3}
 """What a record needs at least."""
 
 

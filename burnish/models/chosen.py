@@ -63,14 +63,13 @@ class _ChosenLogp(torch.autograd.Function):
             return (kept.float() * gradient[:, None]).to(kept.dtype), None, None, None, None
         hidden_gradient = torch.empty_like(kept) if by_hidden else None
         weight_gradient = weight.new_zeros(weight.shape, dtype=torch.float32)
-        products = torch.empty_like(weight)
         for part in _parts(len(target), ctx.chunk):
             hidden = kept[part]
             probability = torch.softmax(_logits(hidden, weight, ctx.scale), dim=-1)
             rest = _rest(probability, target[part, None], ctx.scale).mul_(gradient[part, None]).to(weight.dtype)
             if hidden_gradient is not None:
                 torch.mm(rest, weight, out=hidden_gradient[part])
-            weight_gradient += torch.mm(rest.T, hidden, out=products)
+            weight_gradient += rest.T @ hidden
         return hidden_gradient, weight_gradient.to(weight.dtype), None, None, None
 
 

@@ -165,6 +165,7 @@ def _holding(
         cache=cache,
         logits=logits,
         accumulates=any(len(batch) > 1 for batch in demand.batches),
+        packs=demand.dtype == torch.bfloat16 and default_device().type == "cpu",
         ranks=ranks,
     )
 

@@ -7,14 +7,15 @@ P weights, of which M are trained, in a compute dtype of c bytes (2 for bf16):
     gradients      4 M: accumulated in float32
     optimiser      8 M: two moments of AdamW
     activations    what the layers keep for the backward pass, by rehearsal (rehearsal.py)
-    temporaries    the rest of the largest stretch of an update: chunks of logits, gradients on their way, roots
+    temporaries    the rest of the largest stretch of an update: chunks of logits, gradients on their way
 
 An adapter trains M of a few percent, so masters, gradients and moments are small. A run has phases, and its peak is
 that of the largest:
 
     load      the start model in float32
     train     an update on the largest micro-batch
-    sample    the cache, and a second copy of the weights where an adapter is folded in (online training)
+    sample    the cache, a second copy of the weights where an adapter is folded in, and another in the order of the
+              CPU's bf16 products (online training)
     save      masters and moments are still there; the finished model in float32, and read back to be compared
 
 Divided among R ranks, weights, masters, gradients and moments are an R-th on each, and two layers and the head are
@@ -92,6 +93,7 @@ class Holding:
         cache: bytes of the sampler's cache, 0 without one.
         logits: bytes of the sampler's logits.
         accumulates: whether an update has several micro-batches, so that gradients stand beside activations.
+        packs: whether the sampler puts the weights in order (models/packed.py).
         ranks: processes that share the work.
     """
 
@@ -101,6 +103,7 @@ class Holding:
     cache: int = 0
     logits: int = 0
     accumulates: bool = False
+    packs: bool = False
     ranks: int = 1
 
     def phases(self) -> list[Phase]:
@@ -144,14 +147,12 @@ class Holding:
         gradients = sum(4 * part.trained for part in self.trained) // self.ranks
         before = gradients if self.accumulates else 0
         backward = max(max(one.forward, one.head, one.top) - one.kept for one in stretches)
-        roots = max(4 * part.trained for part in self.trained) // self.ranks
         ways: dict[str, dict[str, int]] = {
             "activations": {"activations": kept, "gradients": before, "temporaries": max(0, backward)},
             "gradients": {
                 "gradients": gradients,
                 "temporaries": max(0, max(one.bottom - 4 * part.trained // self.ranks for one, part in self._pairs())),
             },
-            "update": {"gradients": gradients, "temporaries": roots},
         }
         largest = max(ways.values(), key=lambda parts: sum(parts.values()))
         return {**self._standing(), **largest}
@@ -162,7 +163,8 @@ class Holding:
     def _sample(self) -> dict[str, int]:
         first = self.trained[0]
         folded = 0 if first.full else first.itemsize * (first.weights - first.table)
-        return {**self._standing(), "cache": self.cache, "logits": self.logits, "folded weights": folded}
+        held = {"folded weights": folded, "packed weights": first.itemsize * first.weights if self.packs else 0}
+        return {**self._standing(), "cache": self.cache, "logits": self.logits, **held}
 
     def _save(self) -> dict[str, int]:
         first = self.trained[0]

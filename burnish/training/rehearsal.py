@@ -11,7 +11,7 @@ one of five stretches, and which one depends on the depth, so each has a line of
     head        the backward pass of what stands behind the layers
     top         of the last layer: everything is still kept
     bottom      of the first layer and the embeddings: all gradients are there
-    update      AdamW, which takes roots of all second moments at once
+    update      AdamW, which makes its two moments in a first update
 
 The loss stands aside: a sum of the outputs in its place, because what losses hold is a few numbers per token.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,23 @@ def test_it_has_the_name_of_its_file_and_a_quick_form_without_mistakes(recipe: P
     written = load_yaml(recipe)
     assert written["name"] == recipe.stem
     assert quick_mistakes(written["stages"], written.get("quick", {})) == []
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_the_page_has_the_numbers_of_the_record_and_they_reach_what_the_recipe_is_for(name: str):
+    """At least 10 points in at most 20 minutes of training."""
+    root = RECIPES[0].parents[1]
+    record = json.loads((root / "docs" / "records" / f"{name}-format.json").read_text(encoding="utf-8"))
+    rate, gain, seconds = record[name]["overall"], record["gains"][f"{name}-sft"], record["seconds"][name]
+    row = next(
+        line for line in (root / "docs" / "recipes.md").read_text().splitlines() if f"| {name.upper()}, " in line
+    )
+    for number in (rate["pass_rate"], rate["low"], rate["high"], gain["estimate"], gain["low"], gain["high"]):
+        assert f"{100 * number:.1f}" in row
+    assert f"{seconds / 60:.1f} minutes" in row
+    assert f"{record['peak_memory_bytes'] / 1e9:.1f} GB" in row
+    assert gain["estimate"] >= 0.10
+    assert seconds <= 20 * 60
 
 
 @pytest.mark.parametrize(("recipe", "form"), FORMS)

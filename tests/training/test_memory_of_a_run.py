@@ -46,10 +46,10 @@ def test_gradients_stand_beside_activations_after_the_first_micro_batch():
     assert phases(accumulates=True)["train"].parts["gradients"] == 4 * 1000
 
 
-def test_a_short_batch_has_its_peak_in_the_update():
+def test_a_short_batch_has_its_peak_at_the_first_layer():
     short = replace(FULL, stretches=replace(STRETCHES, kept=10, forward=20, head=30, top=30, bottom=4100))
     parts = phases(short)["train"].parts
-    assert (parts["gradients"], parts["temporaries"]) == (4000, 4000)
+    assert (parts["gradients"], parts["temporaries"]) == (4000, 100)
     assert "activations" not in parts
 
 
@@ -69,6 +69,11 @@ def test_sampling_holds_the_cache_and_a_folded_copy():
     assert (found["cache"], found["logits"]) == (500, 60)
     assert found["folded weights"] == 2 * (1010 - 200)
     assert "folded weights" not in phases(cache=500)["sample"].parts
+
+
+def test_sampling_on_a_cpu_in_bf16_holds_the_weights_in_another_order_as_well():
+    assert phases(cache=500, packs=True)["sample"].parts["packed weights"] == 2 * 1000
+    assert "packed weights" not in phases(cache=500)["sample"].parts
 
 
 def test_saving_holds_the_finished_model_twice():

@@ -2,7 +2,8 @@
 
     python -m studies.critic.measure [--repeats 3] [--out runs/study-critic]
 
-From the root of the repository. All sample 8 answers to each of 4 prompts and make one update from the 32, with an
+From the root of the repository. A run that is stopped goes on with the measurements that it has, in
+`measured.jsonl`. All sample 8 answers to each of 4 prompts and make one update from the 32, with an
 adapter and with all weights trained. The rate is too small to change an answer, so all train on the same answers. Each
 is run for 1 and for 4 updates in fresh processes: a third of the difference is the time of an update, free of
 start-up; the peak is the longer run's. They take turns, and medians over the repeats count. Writes `record.json`.
@@ -51,16 +52,31 @@ def main() -> None:
     asked = parser.parse_args()
     prompts = asked.out / "prompts"
     _burnish("prompts", prompts, {"train": 64})
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for _ in range(asked.repeats):
+    kept = asked.out / "measured.jsonl"
+    found = _kept(kept)
+    for repeat in range(asked.repeats):
         for trained, method in [(trained, method) for trained in TRAINED for method in METHODS]:
+            runs = found.setdefault((trained, method), [])
+            if len(runs) > repeat:
+                continue
             verb, own = METHODS[method]
             options = {"model": asked.model, "data": prompts, **COMMON, **own, **TRAINED[trained]}
-            found.setdefault((trained, method), []).append(_measured(verb, options, asked.out / "run"))
+            runs.append(_measured(verb, options, asked.out / "run"))
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"trained": trained, "method": method, **runs[-1]}) + "\n")
     rows = [_row(trained, method, runs, found[trained, "grpo"]) for (trained, method), runs in found.items()]
     record = {"model": asked.model, "settings": COMMON, "repeats": asked.repeats, "rows": rows}
     (asked.out / "record.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(table(record))
+
+
+def _kept(file: Path) -> dict[tuple[str, str], list[dict[str, float]]]:
+    """The measurements of earlier runs, by what is trained and how."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        one = json.loads(line)
+        found.setdefault((one.pop("trained"), one.pop("method")), []).append(one)
+    return found
 
 
 def _measured(verb: str, options: dict[str, object], out: Path) -> dict[str, float]:

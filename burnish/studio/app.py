@@ -16,6 +16,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 
+from burnish.studio.arena_answers import Arena
+from burnish.studio.arena_models import speakers
 from burnish.studio.backup import backup
 from burnish.studio.caller import Studio
 from burnish.studio.clock import Clock, iso, wall_clock
@@ -23,11 +25,19 @@ from burnish.studio.database import Database
 from burnish.studio.guard import Guard
 from burnish.studio.migrate import migrate
 from burnish.studio.refusals import Refused, TooMany
-from burnish.studio.routes import accounts, files, numbers, projects, review, work
+from burnish.studio.routes import accounts, arena, files, numbers, projects, review, work
 from burnish.studio.secret import Secret, studio_secret
 from burnish.studio.settings import StudioSettings
 
-ROUTERS = (accounts.router, projects.router, work.router, review.router, files.router, numbers.router)
+ROUTERS = (
+    accounts.router,
+    projects.router,
+    work.router,
+    review.router,
+    files.router,
+    numbers.router,
+    arena.router,
+)
 """All routes there are; the test of `burnish.studio.access` goes through them."""
 
 
@@ -67,6 +77,7 @@ def app_of(studio: Studio) -> FastAPI:
     """The app of an open studio."""
     app = FastAPI(title="Burnish studio", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.studio = studio
+    app.state.arena = Arena(speakers(studio.settings.models))
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Refused, _refused)

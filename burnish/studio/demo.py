@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from burnish.example import Completion, Example, assistant, user
+from burnish.studio import arena
+from burnish.studio.arena_models import SCRIPTED
 from burnish.studio.assignment import flag, next_task
 from burnish.studio.importing import Shape, import_examples
 from burnish.studio.judgements import Submission, submit
@@ -23,6 +25,7 @@ from burnish.studio.tables import Item, Lease, Person, Project
 
 LANGUAGES = ("en", "is", "sv")
 _PEOPLE = ("Ada", "Björk", "Cecilia", "Dag")
+_BRIEF = next(iter(SCRIPTED))
 _LEFT = 3
 """Items of each project that nobody has judged."""
 
@@ -59,6 +62,7 @@ def fill(session: Session, secret: Secret, now: int) -> list[str]:
     _feed(projects)
     for project in projects:
         _work(session, secret, project, people, now)
+    _arena(session, secret, people, now)
     return ["sample work is there; sign in as", "  name      demo", f"  password  {password}"]
 
 
@@ -122,6 +126,40 @@ def _work(session: Session, secret: Secret, project: Project, people: Sequence[P
             seconds=8.0 + turn % 7,
         )
         submit(session, person, submission, now + turn)
+
+
+def _arena(session: Session, secret: Secret, people: Sequence[Person], now: int) -> None:
+    """An arena of the scripted models, with a vote of everybody on each; the brief one wins more often."""
+    project = new_project(
+        session,
+        slug="demo-arena",
+        title="Chat with two hidden models",
+        kind="arena",
+        languages=LANGUAGES,
+        options={"models": list(SCRIPTED)},
+        now=now,
+    )
+    publish(session, project, _GUIDELINE, author_id=None, now=now)
+    for number, gem in enumerate(_GEMS[: 2 * len(people)]):
+        person = people[number % len(people)]
+        conversation = arena.start(session, secret, project, person, language="en", now=now + number)
+        turn = arena.say(session, conversation, f"What is {gem}?", now + number)
+        brief: arena.Side = "left" if conversation.left == _BRIEF else "right"
+        for side in arena.SIDES:
+            said = (
+                f"It is a gem, called {gem}." if side == brief else f"What a lovely question! It is {gem}, of course."
+            )
+            arena.answer(session, turn.id, side, said)
+        other: arena.Side = "right" if brief == "left" else "left"
+        better = None if number % 4 == 0 else other if number % 4 == 1 else brief
+        ballot = arena.Ballot(
+            client_id=f"demo-arena-{number:04d}",
+            turn_id=turn.id,
+            better=better,
+            guideline_version=guideline_version(session, project),
+            seconds=9.0,
+        )
+        arena.vote(session, person, ballot, now + number)
 
 
 def _content(kind: str, item: Item, lease: Lease, turn: int) -> dict[str, Any]:

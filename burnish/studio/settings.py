@@ -19,6 +19,7 @@ class StudioSettings:
     host: str = setting("127.0.0.1", "address to listen on; beyond this machine only once a secret was set")
     port: int = setting(8017, "port to listen on; 0 takes a free one", ge=0, le=65535)
     address: str = setting("", "how browsers reach it, such as https://studio.example; http://HOST:PORT if empty")
+    models: str = setting("", "YAML file of the arena's models: name -> url, model, key_variable")
     session_days: int = setting(14, "how long somebody stays signed in", unit="days", ge=1, le=365)
     invitation_days: int = setting(7, "how long a link of invitation is good", unit="days", ge=1, le=90)
     max_upload_mb: int = setting(64, "largest file that may be imported in the browser", unit="MB", ge=1, le=4096)

@@ -74,7 +74,8 @@ def test_each_role_gets_into_its_routes_and_no_others(browsers, role):
     for (method, path), least in ACCESS.items():
         if path == "/api/logout":
             continue
-        filled = path.format(slug="none", person_id=99, item_id=99, flag_id=99, file="preferences.csv")
+        numbers = {"person_id": 99, "item_id": 99, "flag_id": 99, "conversation_id": 99}
+        filled = path.format(slug="none", file="preferences.csv", **numbers)
         answer = browser.client.request(method, filled, headers=browser.headers())
         kept_out = answer.status_code == 401 or answer.json().get("code") in ("role", "no-access", "token")
         assert kept_out == (not allowed(least, role)), (method, path, answer.text)

@@ -6,6 +6,8 @@ win for both. Computed by evalica. Ratings are 400 log10 of the strengths, less 
 Without regularisation a model that won every time would have no finite rating, nor would two groups of models that
 never met be comparable. So every model is given one more game, a tie, shared out among all others.
 
+Of an arena's conversation only the first vote counts: after it the models' names are told.
+
 Intervals are percentiles of a bootstrap over items, as the votes on one item are not independent; its seed is fixed.
 """
 
@@ -18,12 +20,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from burnish.studio.tables import Project
+from burnish.studio.tables import Conversation, Project, Turn, Vote
 from burnish.studio.views.votes import duels, only_for, votes
 
-KINDS = ("compare", "rank", "rate")
+KINDS = ("compare", "rank", "rate", "arena")
 RESAMPLES = 200
 _TOLERANCE, _LIMIT = 1e-6, 1000
 
@@ -38,6 +41,8 @@ def ratings(session: Session, project: Project) -> list[dict[str, Any]]:
         Invalid: the project compares no answers.
     """
     only_for(project, KINDS, "ratings")
+    if project.kind == "arena":
+        return rated(_blind(session, project))
     by_item: dict[int, list[Game]] = defaultdict(list)
     for duel in duels(project, votes(session, project)):
         item = duel.vote.item
@@ -45,6 +50,22 @@ def ratings(session: Session, project: Project) -> list[dict[str, Any]]:
         if left is not None and right is not None and left != right:
             by_item[item.id].append((left, right, duel.sign))
     return rated(list(by_item.values()))
+
+
+def _blind(session: Session, project: Project) -> list[list[Game]]:
+    """The first vote of each conversation of an arena: at later ones the person knows who the models are."""
+    query = (
+        select(Conversation, Vote.better)
+        .join(Turn, Turn.conversation_id == Conversation.id)
+        .join(Vote, Vote.turn_id == Turn.id)
+        .where(Conversation.project_id == project.id)
+        .order_by(Vote.id)
+    )
+    first: dict[int, Game] = {}
+    for conversation, better in session.execute(query):
+        sign = {"left": -1, None: 0, "right": 1}[better]
+        first.setdefault(conversation.id, (conversation.left, conversation.right, sign))
+    return [[game] for game in first.values()]
 
 
 def rated(items: Sequence[Sequence[Game]]) -> list[dict[str, Any]]:

@@ -64,6 +64,19 @@ ACCESS: Mapping[tuple[str, str], Least] = {
     ("GET", "/api/projects/{slug}/agreement"): REVIEWER,
     ("GET", "/api/projects/{slug}/bias"): REVIEWER,
     ("GET", "/api/projects/{slug}/ratings"): REVIEWER,
+    ("GET", "/"): ANNOTATOR,
+    ("GET", "/login"): ANYONE,
+    ("GET", "/join"): ANYONE,
+    ("GET", "/account"): ANNOTATOR,
+    ("GET", "/admin"): ADMIN,
+    ("GET", "/projects/{slug}/work"): ANNOTATOR,
+    ("GET", "/projects/{slug}/guidelines"): ANNOTATOR,
+    ("GET", "/projects/{slug}/mine"): ANNOTATOR,
+    ("GET", "/projects/{slug}/progress"): ANNOTATOR,
+    ("GET", "/projects/{slug}/numbers"): REVIEWER,
+    ("GET", "/projects/{slug}/review"): REVIEWER,
+    ("GET", "/projects/{slug}/settings"): ADMIN,
+    ("GET", "/static/{given}/{file}"): ANYONE,
 }
 
 

@@ -12,18 +12,20 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 
+from burnish.studio import pages, pages_static
 from burnish.studio.arena_answers import Arena
 from burnish.studio.arena_models import speakers
 from burnish.studio.backup import backup
-from burnish.studio.caller import Studio
+from burnish.studio.caller import Studio, studio_of
 from burnish.studio.clock import Clock, iso, wall_clock
 from burnish.studio.database import Database
 from burnish.studio.guard import Guard
 from burnish.studio.migrate import migrate
+from burnish.studio.pages_frame import is_page, refusal
 from burnish.studio.refusals import Refused, TooMany
 from burnish.studio.routes import accounts, arena, files, numbers, projects, review, work
 from burnish.studio.secret import Secret, studio_secret
@@ -37,6 +39,8 @@ ROUTERS = (
     files.router,
     numbers.router,
     arena.router,
+    pages.router,
+    pages_static.router,
 )
 """All routes there are; the test of `burnish.studio.access` goes through them."""
 
@@ -94,27 +98,29 @@ def app_of(studio: Studio) -> FastAPI:
     return app
 
 
-def _refused(request: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, TooMany) else None
-    return _said(error.status, error.code, str(error), headers)
+    return _said(request, error.status, error.code, str(error), headers)
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:
+def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     places = [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in error.errors()]
-    return _said(422, "invalid", "; ".join(f"{place}: {message}" for place, message in places))
+    return _said(request, 422, "invalid", "; ".join(f"{place}: {message}" for place, message in places))
 
 
-def _at_once(request: Request, error: Exception) -> JSONResponse:
-    return _said(409, "at-once", "somebody did the same at the same moment; try again")
+def _at_once(request: Request, error: Exception) -> Response:
+    return _said(request, 409, "at-once", "somebody did the same at the same moment; try again")
 
 
-def _http(request: Request, error: Exception) -> JSONResponse:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _said(error.status_code, "http", str(error.detail), error.headers)
+    return _said(request, error.status_code, "http", str(error.detail), error.headers)
 
 
-def _said(status: int, code: str, message: str, headers: Mapping[str, Any] | None = None) -> JSONResponse:
+def _said(request: Request, status: int, code: str, message: str, headers: Mapping[str, Any] | None = None) -> Response:
     legible = message.encode("utf-8", "replace").decode()
+    if is_page(request):
+        return refusal(studio_of(request), status, legible)
     return JSONResponse({"code": code, "message": legible}, status_code=status, headers=headers)

@@ -27,7 +27,7 @@ from burnish.studio.views import agreement, bias, ratings
 from burnish.studio.views.leaderboard import leaderboard
 from burnish.studio.views.progress import progress
 
-router = APIRouter(tags=["pages"], default_response_class=HTMLResponse)
+router = APIRouter(tags=["pages"], default_response_class=HTMLResponse, include_in_schema=False)
 _OF = "/projects/{slug}"
 
 

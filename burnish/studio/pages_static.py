@@ -15,7 +15,7 @@ from burnish.studio.caller import From
 from burnish.studio.pages_frame import STATIC, version
 from burnish.studio.refusals import Unknown
 
-router = APIRouter(tags=["static"])
+router = APIRouter(tags=["static"], include_in_schema=False)
 
 TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",

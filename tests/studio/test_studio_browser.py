@@ -1,0 +1,307 @@
+"""The studio in a real browser (Playwright with the system's Chromium): no vote is lost or doubled, whatever happens to
+the network and the server; hostile texts raise nothing; each kind of work is done by keys alone.
+
+With the variable BURNISH_STUDIO_PICTURES set to a folder, the pictures of the docs are written there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from burnish.studio.app import open_studio
+from burnish.studio.caller import Studio
+from burnish.studio.demo import fill
+from burnish.studio.people import new_person
+from burnish.studio.settings import StudioSettings
+from burnish.studio.tables import Judgement
+from tests.studio.studio_people import compare, items
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PASSWORD = "correct horse battery"
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e\"' onclick=alert(3) javascript:alert(4)"
+NAME = "<img src=x onerror=alert(1)>"
+PICTURES = "BURNISH_STUDIO_PICTURES"
+
+pytestmark = [
+    pytest.mark.studio,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH"),
+]
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+
+class Server:
+    """A studio in a process of its own, which can be killed and started again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def open(self) -> Studio:
+        return open_studio(StudioSettings(folder=str(self.folder)))
+
+    def start(self) -> None:
+        words = [sys.executable, "-m", "burnish", "studio", "--folder", str(self.folder), "--port", str(self.port)]
+        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{self.address}/login", timeout=1).close()
+                return
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                assert self.process.poll() is None, "the studio did not start"
+                time.sleep(0.1)
+        raise AssertionError("the studio did not answer within a minute")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[Server]:
+    made = Server(tmp_path / "studio")
+    yield made
+    made.kill()
+
+
+def person(server: Server, name: str = "Ada", role: str = "annotator") -> None:
+    studio = server.open()
+    with studio.database.write() as session:
+        new_person(session, name=name, password=PASSWORD, role=role, languages=["en", "is", "sv"], now=studio.clock())
+    studio.database.close()
+
+
+def sign_in(server: Server, chromium, name: str = "Ada", **options: object):
+    """A page of somebody who is signed in; what should never happen is written to `page.wrong`."""
+    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 820}, **options})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None)
+    page.goto(f"{server.address}/")
+    page.fill("[name=name]", name)
+    page.fill("[name=password]", PASSWORD)
+    page.click("button.main")
+    page.wait_for_selector("#log-out")
+    return page, wrong
+
+
+def votes(server: Server) -> list[tuple[int, int]]:
+    """How many judgements each judged item has."""
+    studio = server.open()
+    with studio.database.read() as session:
+        query = select(Judgement.item_id, func.count()).group_by(Judgement.item_id).order_by(Judgement.item_id)
+        found = [(item, count) for item, count in session.execute(query)]
+    studio.database.close()
+    return found
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to hold within 20 seconds")
+
+
+def test_a_vote_survives_no_network_a_reload_and_a_killed_server_and_is_there_once(server, chromium):
+    person(server)
+    studio = server.open()
+    with studio.database.write() as session:
+        items(session, compare(session, overlap=2), 4)
+    studio.database.close()
+    server.start()
+    page, wrong = sign_in(server, chromium)
+    page.goto(f"{server.address}/projects/gems/work")
+    page.wait_for_selector("#work[data-item]")
+    first = page.get_attribute("#work", "data-item")
+    page.wait_for_timeout(500)  # the next item is fetched ahead
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#work:not([data-item='{first}'])")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    page.get_by_text("2 waiting to be sent").wait_for()
+    with pytest.raises(playwright.Error, match="ERR_INTERNET_DISCONNECTED"):
+        page.reload()
+    server.kill()
+    assert votes(server) == []
+    page.context.set_offline(False)
+    with pytest.raises(playwright.Error, match="ERR_CONNECTION_REFUSED"):
+        page.goto(f"{server.address}/projects/gems/work")
+    server.start()
+    page.goto(f"{server.address}/projects/gems/work")
+    until(lambda: [count for _, count in votes(server)] == [1, 1])
+    page.wait_for_selector("#outbox[hidden]", state="attached")
+    page.wait_for_selector("#work[data-item]")
+    assert page.get_attribute("#work", "data-item") != first
+    page.reload()
+    page.wait_for_selector("#work[data-item]")
+    assert [count for _, count in votes(server)] == [1, 1]
+    assert wrong == []
+
+
+def test_a_vote_whose_answer_never_came_is_sent_again_and_is_there_once(server, chromium):
+    person(server)
+    studio = server.open()
+    with studio.database.write() as session:
+        items(session, compare(session, overlap=2), 3)
+    studio.database.close()
+    server.start()
+    page, wrong = sign_in(server, chromium)
+    sent: list[str] = []
+
+    def swallow(route) -> None:
+        sent.append(route.request.post_data_json["client_id"])
+        if len(sent) < 3:
+            route.fetch()  # the studio takes it, and the browser never hears of it
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/judgements", swallow)
+    page.goto(f"{server.address}/projects/gems/work")
+    page.wait_for_selector("#work[data-item]")
+    page.keyboard.press("0")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#outbox", state="visible")
+    page.wait_for_selector("#outbox[hidden]", state="attached")
+    assert len(sent) == 3, sent
+    assert len(set(sent)) == 1
+    assert [count for _, count in votes(server)] == [1]
+    assert wrong == []
+
+
+def test_hostile_texts_raise_nothing_in_a_browser(server, chromium):
+    person(server, name=NAME, role="admin")
+    studio = server.open()
+    with studio.database.write() as session:
+        for kind in ("compare", "rank", "rate", "thumbs", "spans", "evaluate", "demonstrate"):
+            project = compare(session, slug=kind, kind=kind, overlap=1)
+            project.title = HOSTILE
+            project.options = {**project.options, "reasons": [HOSTILE], "labels": [HOSTILE], "scales": [HOSTILE]}
+            count = {"thumbs": 1, "spans": 1, "evaluate": 0, "demonstrate": 0}.get(kind, 2)
+            for item in items(session, project, 2, num_answers=count):
+                item.prompt = [{"role": "user", "content": HOSTILE}]
+                item.answers = [{"messages": [{"role": "assistant", "content": HOSTILE}], "model": None}] * count
+    studio.database.close()
+    server.start()
+    page, wrong = sign_in(server, chromium, NAME)
+    for kind in ("compare", "rank", "rate", "thumbs", "spans", "evaluate", "demonstrate"):
+        page.goto(f"{server.address}/projects/{kind}/work")
+        page.wait_for_selector("#work[data-item]")
+        assert HOSTILE in page.text_content("#work")
+        assert page.locator("#work img, #work script, [onclick], [onerror]").count() == 0
+    for name in ("progress", "settings", "review", "mine", "numbers"):
+        page.goto(f"{server.address}/projects/compare/{name}")
+        page.wait_for_selector("h1")
+    page.goto(f"{server.address}/admin")
+    assert wrong == []
+
+
+KEYS = {
+    "compare": (["2", "2", "Enter"], {"better": 1, "strength": 2}),
+    "rank": (["ArrowDown", "Shift+ArrowDown", "Enter"], None),
+    "rate": (["5", "4", "3", "2", "1", "2", "3", "4", "Enter"], None),
+    "thumbs": (["1", "Enter"], {"good": True}),
+    "spans": (["ArrowRight", "Shift+ArrowRight", "2", "Enter"], {"spans": [{"answer": 0, "label": "wrong"}]}),
+    "evaluate": (["r", "1", "Enter"], {"verdict": "reject", "reasons": ["unclear"]}),
+    "demonstrate": (["w", "type:It is a gem.", "Control+Enter"], {"text": "It is a gem."}),
+    "reformulate": (["w", "type:Ḥvað er þetta?", "Control+Enter"], {"text": "Ḥvað er þetta?"}),
+    "create": (["w", "type:What is jade?", "Control+Enter"], {"text": "What is jade?"}),
+}
+
+
+def test_each_kind_of_work_is_done_by_keys_and_looks_right(server, chromium):
+    studio = server.open()
+    with studio.database.write() as session:
+        fill(session, studio.secret, studio.clock())
+    studio.database.close()
+    person(server, name="Eva", role="admin")
+    server.start()
+    page, wrong = sign_in(server, chromium, "Eva")
+    _pictures(page, server, chromium)
+    for kind, (keys, expected) in KEYS.items():
+        page.goto(f"{server.address}/projects/demo-{kind}/work")
+        page.wait_for_selector("#work[data-item]")
+        item = page.get_attribute("#work", "data-item")
+        for key in keys:
+            if key.startswith("type:"):
+                page.keyboard.type(key[5:])
+            else:
+                page.keyboard.press(key)
+        page.wait_for_selector("#outbox[hidden]", state="attached")
+        page.wait_for_selector(f"#work:not([data-item='{item}']), #rest")
+        content = _content(server, int(item))
+        assert content, (kind, item)
+        for name, value in (expected or {}).items():
+            if name == "spans":
+                assert {key: content["spans"][0][key] for key in value[0]} == value[0]
+                assert content["spans"][0]["end"] > content["spans"][0]["start"]
+            elif name != "better":
+                assert content[name] == value, kind
+    assert wrong == []
+
+
+def _content(server: Server, item: int) -> dict[str, object]:
+    studio = server.open()
+    with studio.database.read() as session:
+        query = select(Judgement.content).where(Judgement.item_id == item).order_by(Judgement.id.desc())
+        found = session.scalars(query).first()
+    studio.database.close()
+    return dict(found or {})
+
+
+def _pictures(page, server: Server, chromium) -> None:
+    folder = os.environ.get(PICTURES)
+    if folder is None:
+        return
+    _picture(page, server, Path(folder) / "studio-home.png", "/")
+    _picture(page, server, Path(folder) / "studio-compare.png", "/projects/demo-compare/work", key="2")
+    _picture(page, server, Path(folder) / "studio-agreement.png", "/projects/demo-compare/numbers")
+    for name, options in (("dark", {"color_scheme": "dark"}), ("phone", {"viewport": {"width": 390, "height": 760}})):
+        other, _ = sign_in(server, chromium, "Eva", **options)
+        kind = {"dark": "rate", "phone": "rank"}[name]
+        _picture(other, server, Path(folder) / f"studio-{name}.png", f"/projects/demo-{kind}/work")
+        other.context.close()
+
+
+def _picture(page, server: Server, path: Path, address: str, *, key: str | None = None) -> None:
+    from PIL import Image
+
+    page.goto(f"{server.address}{address}")
+    page.wait_for_selector("#work[data-item], .projects, .scroll")
+    if key is not None:
+        page.keyboard.press(key)
+    page.screenshot(path=path, animations="disabled")
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(48)
+    small.save(path, optimize=True)

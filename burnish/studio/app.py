@@ -28,6 +28,7 @@ from burnish.studio.migrate import migrate
 from burnish.studio.pages_frame import is_page, refusal
 from burnish.studio.refusals import Refused, TooMany
 from burnish.studio.routes import accounts, arena, files, numbers, projects, review, work
+from burnish.studio.routes.shapes import Refusal
 from burnish.studio.secret import Secret, studio_secret
 from burnish.studio.settings import StudioSettings
 
@@ -43,6 +44,9 @@ ROUTERS = (
     pages_static.router,
 )
 """All routes there are; the test of `burnish.studio.access` goes through them."""
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Refusal, "description": "why not"}}
 
 
 def open_studio(settings: StudioSettings, *, secret: Secret | None = None, clock: Clock = wall_clock) -> Studio:
@@ -79,7 +83,7 @@ def create_app(settings: StudioSettings, *, secret: Secret | None = None, clock:
 
 def app_of(studio: Studio) -> FastAPI:
     """The app of an open studio."""
-    app = FastAPI(title="Burnish studio", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Burnish studio", docs_url=None, redoc_url=None, openapi_url=None, responses=REFUSALS)
     app.state.studio = studio
     app.state.arena = Arena(speakers(studio.settings.models))
     for router in ROUTERS:

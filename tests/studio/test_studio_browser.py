@@ -26,7 +26,7 @@ from burnish.studio.caller import Studio
 from burnish.studio.demo import fill
 from burnish.studio.people import new_person
 from burnish.studio.settings import StudioSettings
-from burnish.studio.tables import Judgement
+from burnish.studio.tables import Judgement, Vote
 from tests.studio.studio_people import compare, items
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -268,6 +268,37 @@ def test_each_kind_of_work_is_done_by_keys_and_looks_right(server, chromium):
                 assert content["spans"][0]["end"] > content["spans"][0]["start"]
             elif name != "better":
                 assert content[name] == value, kind
+    assert wrong == []
+
+
+def test_the_arena_is_done_by_keys_and_a_vote_is_sent_once(server, chromium):
+    studio = server.open()
+    with studio.database.write() as session:
+        fill(session, studio.secret, studio.clock())
+        before = session.query(Vote).count()
+    studio.database.close()
+    person(server, name="Eva")
+    server.start()
+    page, wrong = sign_in(server, chromium, "Eva")
+    page.goto(f"{server.address}/projects/demo-arena/work")
+    page.wait_for_selector("#work[data-conversation]")
+    page.keyboard.type(HOSTILE)  # the field has the focus
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#votes")
+    assert all(text.strip() for text in page.locator("[data-side]").all_text_contents())
+    assert page.locator("h2 .part").count() == 0
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("h2 .part")
+    page.reload()
+    page.wait_for_selector("h2 .part")
+    page.wait_for_selector("#outbox[hidden]", state="attached")
+    studio = server.open()
+    with studio.database.read() as session:
+        assert session.query(Vote).count() == before + 1
+        assert session.query(Vote).order_by(Vote.id.desc()).first().better == "left"
+    studio.database.close()
+    if PICTURES in os.environ:
+        page.screenshot(path=Path(os.environ[PICTURES]) / "studio-arena.png")
     assert wrong == []
 
 

@@ -151,6 +151,15 @@ def test_every_page_renders_for_those_it_is_for(at, role):
                 assert "Sign in" in answer.text
 
 
+def test_what_only_some_may_see_is_in_the_table():
+    own = {path for path in PAGES if ACCESS["GET", path] != "annotator"}
+    assert own == {"/login", "/join", "/admin"} | {
+        f"/projects/{{slug}}/{name}" for name in ("numbers", "review", "settings")
+    }
+    assert ACCESS["GET", "/admin"] == ACCESS["GET", "/projects/{slug}/settings"] == "admin"
+    assert ACCESS["GET", "/projects/{slug}/review"] == ACCESS["GET", "/projects/{slug}/numbers"] == "reviewer"
+
+
 def test_a_page_that_is_not_there_says_so_as_a_page(at):
     browser = Browser(at).join("Ada")
     for path in ("/projects/none/work", "/nowhere", "/projects/x/work?correct=0"):
@@ -271,6 +280,8 @@ def test_colours_have_the_contrast_of_aa(scheme):
 
 def actions_of(kind: str) -> str:
     """What the script of a kind has under `actions`."""
+    if kind == "arena":
+        return (STATIC / "arena.js").read_text().partition("const ACTIONS")[2]
     files = {"thumbs": "editors", "evaluate": "editors"}
     writes = KINDS[kind].writes
     text = (STATIC / f"{'editors' if writes else files.get(kind, kind)}.js").read_text()
@@ -278,7 +289,7 @@ def actions_of(kind: str) -> str:
     return re.search(rf"function {name}\(.*?actions: (\{{.*?\n?.*?)problem:", text, re.S).group(1)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "arena"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_key_that_is_shown_does_something(at, kind):
     run = (STATIC / "work.js").read_text().partition("function run(")[2]
     keys = [shortcut.key for shortcut in shortcuts(kind)]

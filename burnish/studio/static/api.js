@@ -50,3 +50,27 @@ async function renewed() {
   token = me.token;
   return true;
 }
+
+// Reads an answer of server-sent events to its end, and calls `heard(event, data)` for each.
+export async function stream(path, body, heard) {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "X-Burnish-Token": token, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    cache: "no-store",
+  });
+  if (!response.ok) {
+    const data = await response.json().catch(() => ({}));
+    throw new Refusal(response.status, data.code ?? "", data.message ?? `the studio said ${response.status}`);
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (rest + part.value).split("\n\n");
+    rest = events.pop();
+    for (const text of events) {
+      const fields = Object.fromEntries(text.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+      heard(fields.event, JSON.parse(fields.data));
+    }
+  }
+}

@@ -23,8 +23,8 @@ function show() {
   const lost = outbox.refused();
   refused.hidden = lost.length === 0;
   refused.replaceChildren(...lost.map((entry) => el("div", {},
-    el("p", { dir: "auto" }, `The studio could not take your work on item ${entry.body.item}: ${entry.refused}`),
-    el("details", {}, el("summary", {}, "What it was"), el("pre", { dir: "auto" }, JSON.stringify(entry.body.content, null, 1))),
+    el("p", { dir: "auto" }, `The studio could not take your work on ${entry.body.item ? `item ${entry.body.item}` : `turn ${entry.body.turn}`}: ${entry.refused}`),
+    el("details", {}, el("summary", {}, "What it was"), el("pre", { dir: "auto" }, JSON.stringify(entry.body.content ?? entry.body, null, 1))),
     el("button", { type: "button", click: () => outbox.putAway(entry.body.client_id) }, "Put it away"))));
 }
 

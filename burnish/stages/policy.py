@@ -18,6 +18,7 @@ from burnish.stages.reference import COLUMN, reference_logps
 from burnish.stages.stage import Work
 from burnish.stages.start import Module, Start
 from burnish.stages.training import TrainingStage
+from burnish.text.pieces import byte_counter
 from burnish.training.columns import with_column
 
 
@@ -61,7 +62,5 @@ class PolicyStage(TrainingStage):
 
 def _num_bytes(trees: Sequence[Tree], tokenizer: PreTrainedTokenizerFast) -> list[list[float]]:
     """Bytes of each completion's text in UTF-8."""
-    return [
-        [float(len(tokenizer.decode(branch.tokens, skip_special_tokens=True).encode())) for branch in tree.branches]
-        for tree in trees
-    ]
+    count = byte_counter(tokenizer)
+    return [[float(count(tree.prompt, branch.tokens)) for branch in tree.branches] for tree in trees]

@@ -16,6 +16,7 @@ from burnish.data.tokens.layout import MANIFEST
 from burnish.data.tokens.segments import Segments
 from burnish.errors import DataError
 from burnish.stages.prepare import Prepared
+from burnish.text.pieces import byte_counter
 from burnish.text.tokenizer import Encoder
 
 
@@ -73,9 +74,7 @@ def streamed(
                 "them anew with burnish tokenise and this model"
             )
 
-    def measure(tokens: Sequence[int]) -> int:
-        return len(tokenizer.decode(tokens, skip_special_tokens=True).encode())
-
+    measure = byte_counter(tokenizer)
     segments = {name: Segments(one, length=length, joined=joined, measure=measure) for name, one in files.items()}
     domains = [
         Domain(name=name, num_segments=len(segments[name]), weight=weight, max_epochs=bound)

@@ -84,7 +84,7 @@ def test_segments_longer_than_all_documents_are_the_trees_of_the_text(world):
         seed=0,
         say=lambda line: None,
     )
-    trees = Segments(TokenFiles(out), length=10**6, joined=False, measure=len).trees(0)
+    trees = Segments(TokenFiles(out), length=10**6, joined=False, measure=lambda prompt, tokens: len(tokens)).trees(0)
     assert [plain(tree) for tree in trees] == [plain(tree) for tree in prepared.trees]
 
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from burnish.batch import Branch, Tree
-from burnish.data.tokens.files import TokenFiles
+from burnish.data.tokens.files import Stretch, TokenFiles
 
-Measure = Callable[[Sequence[int]], int]
-"""The UTF-8 bytes that token ids spell."""
+Measure = Callable[[Sequence[int], Sequence[int]], int]
+"""The UTF-8 bytes that token ids spell behind those of a prompt."""
 
 
 class Segments:
@@ -48,15 +48,19 @@ class Segments:
         """
         start = number * self.length
         stop = min(start + self.length, self.files.num_tokens)
-        parts = [(piece.document, piece.offset, piece.tokens.tolist()) for piece in self.files.stretches(start, stop)]
-        if self.joined:
-            document, offset, _ = parts[0]
-            parts = [(document, offset, [token for _, _, tokens in parts for token in tokens])]
-        return [self._tree(start, document, offset, tokens) for document, offset, tokens in parts]
+        pieces = tuple(self.files.stretches(start, stop))
+        spans = [pieces] if self.joined else [(piece,) for piece in pieces]
+        return [self._tree(start, span) for span in spans]
 
-    def _tree(self, start: int, document: str, offset: int, tokens: list[int]) -> Tree:
-        """A tree; only the first one of a segment, at `start` of the stream, can begin inside a document."""
-        before = int(self.files.tokens(start - 1, start)[0]) if offset else self.files.spelling.first
-        columns = {"num_bytes": float(self.measure(tokens))}
-        branch = Branch(tokens=tokens, weights=[1.0] * len(tokens), columns=columns)
-        return Tree(id=f"{document}[{offset}:{offset + len(tokens)}]", prompt=(before,), branches=(branch,))
+    def _tree(self, start: int, span: Sequence[Stretch]) -> Tree:
+        """A tree of what lies side by side in a segment that begins at `start` of the stream."""
+        tokens = [token for piece in span for token in piece.tokens.tolist()]
+        num_bytes = sum(self.measure((self._before(start, piece),), piece.tokens.tolist()) for piece in span)
+        branch = Branch(tokens=tokens, weights=[1.0] * len(tokens), columns={"num_bytes": float(num_bytes)})
+        document, offset = span[0].document, span[0].offset
+        prompt = (self._before(start, span[0]),)
+        return Tree(id=f"{document}[{offset}:{offset + len(tokens)}]", prompt=prompt, branches=(branch,))
+
+    def _before(self, start: int, piece: Stretch) -> int:
+        """The token before; only the first piece of a segment, at `start` of the stream, begins inside a document."""
+        return int(self.files.tokens(start - 1, start)[0]) if piece.offset else self.files.spelling.first

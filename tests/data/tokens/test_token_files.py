@@ -73,7 +73,7 @@ def test_every_token_is_traced_to_its_document(shards, tmp_path_factory):
 @given(shards=SHARDS, length=st.integers(1, 9), joined=st.booleans())
 def test_segments_predict_every_token_once_from_the_token_before(shards, length, joined, tmp_path_factory):
     files, expected = write(tmp_path_factory.mktemp("t"), shards), flat(shards)
-    segments = Segments(files, length=length, joined=joined, measure=len)
+    segments = Segments(files, length=length, joined=joined, measure=lambda prompt, tokens: len(tokens))
     trees = [segments.trees(number) for number in range(len(segments))]
     assert [t for group in trees for tree in group for t in tree.branches[0].tokens] == [t for _, _, t in expected]
     sizes = [sum(len(tree.branches[0].tokens) for tree in group) for group in trees]
@@ -94,7 +94,7 @@ def test_the_worked_example_of_segments(tmp_path):
     files = write(tmp_path, [[[9, 9, 9, 9], [5, 5]], [[7, 7, 7, 7, 7]]])
 
     def shown(joined: bool) -> list[list[tuple[str, int, list[int]]]]:
-        segments = Segments(files, length=5, joined=joined, measure=len)
+        segments = Segments(files, length=5, joined=joined, measure=lambda prompt, tokens: len(tokens))
         return [[row(tree) for tree in segments.trees(number)] for number in range(len(segments))]
 
     def row(tree: Tree) -> tuple[str, int, list[int]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import null, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from burnish.studio.agreed import outcome
+from burnish.studio.agreed import outcomes
 from burnish.studio.contents import stored
 from burnish.studio.lineage import pass_on_accepted
 from burnish.studio.people import person_with
@@ -23,15 +23,10 @@ def disputes(session: Session, project: Project, *, limit: int = 100) -> list[di
     Each is `{item, language, prompt, answers, weight, judgements: [{pseudonym, content, created_at}]}`; answers and
     contents stand in the item's order.
     """
-    found: list[dict[str, Any]] = []
-    done = select(Item).where(Item.project_id == project.id, Item.state == "done", Item.gold.is_(null()))
-    for item in session.scalars(done.order_by(Item.id)):
-        came_to = outcome(session, project, item)
-        if came_to is not None and came_to.disputed:
-            found.append(_dispute(session, item, came_to.weight))
-            if len(found) == limit:
-                break
-    return found
+    came_to = outcomes(session, project)
+    disputed = sorted(item_id for item_id, one in came_to.items() if one.disputed)[:limit]
+    items = session.scalars(select(Item).where(Item.id.in_(disputed)).order_by(Item.id))
+    return [_dispute(session, item, came_to[item.id].weight) for item in items]
 
 
 def adjudicate(

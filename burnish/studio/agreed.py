@@ -16,17 +16,17 @@ no majority, or a weight of a half or less.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
 from burnish.studio.options import options_from
-from burnish.studio.record import spoken
+from burnish.studio.record import newest, spoken
 from burnish.studio.tables import Adjudication, Item, Judgement, Project
 
 Stored = Mapping[str, Any]
@@ -56,12 +56,36 @@ def outcome(session: Session, project: Project, item: Item) -> Outcome | None:
     """What an item came to; None as long as fewer people than asked have judged it, or where each judgement stands
     for itself.
     """
-    newest = select(Adjudication).where(Adjudication.item_id == item.id).order_by(Adjudication.id.desc()).limit(1)
-    if (decision := session.scalar(newest)) is not None:
-        return Outcome(content=decision.content, weight=1.0, decided_by="reviewer")
+    decisions = select(Adjudication).where(Adjudication.item_id == item.id).order_by(Adjudication.id.desc()).limit(1)
+    if (decision := session.scalar(decisions)) is not None:
+        return _decided(decision.content)
     if item.state != "done" or project.kind not in _TOGETHER:
         return None
     return together(project, [judgement.content for judgement in spoken(session, item)])
+
+
+def outcomes(session: Session, project: Project) -> dict[int, Outcome]:
+    """What each item of a project came to, by the item's id, in two queries; those of which `outcome` says None are
+    left out.
+    """
+    contents: dict[int, list[Stored]] = defaultdict(list)
+    if project.kind in _TOGETHER:
+        said = (
+            select(Judgement.item_id, Judgement.content)
+            .join(Item, Item.id == Judgement.item_id)
+            .where(Item.project_id == project.id, Item.state == "done", Item.gold.is_(null()))
+            .where(Judgement.counted, newest())
+        )
+        for item_id, content in session.execute(said.order_by(Judgement.id)):
+            contents[item_id].append(content)
+    decisions = (
+        select(Adjudication.item_id, Adjudication.content)
+        .join(Item, Item.id == Adjudication.item_id)
+        .where(Item.project_id == project.id)
+    )
+    found = {item_id: together(project, of_item) for item_id, of_item in contents.items()}
+    decided = session.execute(decisions.order_by(Adjudication.id)).all()
+    return {**found, **{item_id: _decided(content) for item_id, content in decided}}
 
 
 def together(project: Project, contents: Sequence[Stored]) -> Outcome:
@@ -77,9 +101,8 @@ def agrees(project: Project, content: Stored, agreed: Stored) -> bool:
     return bool(_said(project, content) == _said(project, agreed))
 
 
-def is_right(project: Project, judgement: Judgement, item: Item) -> bool:
-    """Whether a judgement of a gold item says what is right."""
-    return item.gold is not None and agrees(project, judgement.content, item.gold)
+def _decided(content: Stored) -> Outcome:
+    return Outcome(content=content, weight=1.0, decided_by="reviewer")
 
 
 def _said(project: Project, content: Stored) -> Any:

@@ -24,7 +24,7 @@ from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
 from burnish.example import Completion, Example, Message, assistant, messages_from, user
-from burnish.studio.agreed import Outcome, outcome
+from burnish.studio.agreed import Outcome, outcomes
 from burnish.studio.arena_shapes import arena_examples
 from burnish.studio.clock import iso
 from burnish.studio.lineage import ancestry
@@ -75,10 +75,11 @@ def examples(session: Session, project: Project, shape: str) -> Iterator[Example
 def judged_items(session: Session, project: Project) -> Iterator[Judged]:
     """The items that somebody judged, gold and withdrawn ones left out, in the order of import."""
     pseudonyms = dict(session.execute(select(Person.id, Person.pseudonym)).all())
+    agreed = outcomes(session, project)
     ordinary = (Item.project_id == project.id, Item.gold.is_(null()), Item.state != "withdrawn", Item.judged > 0)
     for item in session.scalars(select(Item).where(*ordinary).order_by(Item.id)):
         votes = spoken(session, item)
-        came_to = outcome(session, project, item)
+        came_to = agreed.get(item.id)
         plain = {
             "project": project.slug,
             "kind": project.kind,

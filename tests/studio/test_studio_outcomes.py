@@ -14,7 +14,8 @@ from burnish.cli import main
 from burnish.data.read import DataSettings, read
 from burnish.example import example_dict, example_from
 from burnish.studio import passwords
-from burnish.studio.agreed import together
+from burnish.studio.adjudication import adjudicate, disputes
+from burnish.studio.agreed import outcome, outcomes, together
 from burnish.studio.assignment import next_task
 from burnish.studio.backup import backup, restore
 from burnish.studio.contents import Comparison, Marks, Ranking, Rating, Review, Work, shown, stored
@@ -148,6 +149,22 @@ def demo(sqlite, monkeypatch):
     with sqlite.write() as session:
         fill(session, SECRET, 1_800_000_000_000)
     return sqlite
+
+
+def test_what_all_items_came_to_is_what_each_came_to(demo):
+    with demo.write() as session:
+        (reviewer,) = people(session, 1, role="reviewer")
+        project = project_named(session, "demo-compare")
+        item = disputes(session, project)[0]["item"]
+        for better in (0, 1):
+            content = {"better": better, "strength": 1}
+            adjudicate(session, item, reviewer, content=content, reason="", now=1)
+        assert outcomes(session, project)[item].content["better"] == 1
+        for project in session.scalars(select(Project).where(Project.kind != "arena")).all():
+            items = session.scalars(select(Item).where(Item.project_id == project.id)).all()
+            one_by_one = {item.id: outcome(session, project, item) for item in items}
+            assert outcomes(session, project) == {key: one for key, one in one_by_one.items() if one is not None}
+        assert len(disputes(session, project_named(session, "demo-rank"), limit=1)) == 1
 
 
 def exports(database) -> dict[str, str]:

@@ -10,13 +10,13 @@ Each with a 95% interval by Wilson's score, in which the votes on one item are n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from burnish.stats import Interval, pass_rate
-from burnish.studio.agreed import Outcome, agrees, outcome
+from burnish.studio.agreed import Outcome, agrees, outcomes
 from burnish.studio.tables import Project
 from burnish.studio.views.votes import Vote, interval_dict, only_for, votes
 
@@ -32,16 +32,14 @@ def bias(session: Session, project: Project) -> dict[str, Any]:
     """
     only_for(project, KINDS, "bias panel")
     found = votes(session, project)
-    came_to = {vote.item.id: outcome(session, project, vote.item) for vote in found}
+    came_to = outcomes(session, project)
     people = sorted({vote.pseudonym for vote in found})
     lines = [_line(project, person, [vote for vote in found if vote.pseudonym == person], came_to) for person in people]
     return {"first": interval_dict(_first(found)), "longer": interval_dict(_longer(found)), "people": lines}
 
 
-def _line(
-    project: Project, pseudonym: str, found: Sequence[Vote], came_to: dict[int, Outcome | None]
-) -> dict[str, Any]:
-    agreed = {key: one.content for key, one in came_to.items() if one is not None and one.content is not None}
+def _line(project: Project, pseudonym: str, found: Sequence[Vote], came_to: Mapping[int, Outcome]) -> dict[str, Any]:
+    agreed = {key: one.content for key, one in came_to.items() if one.content is not None}
     same = [
         (agrees(project, vote.judgement.content, agreed[vote.item.id]), vote.item.id)
         for vote in found

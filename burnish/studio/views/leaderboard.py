@@ -10,13 +10,14 @@ people of the studio; a person who was deleted shows as the pseudonym.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from burnish.studio.agreed import agrees, is_right, outcome
+from burnish.studio.agreed import Outcome, agrees, outcomes
 from burnish.studio.record import newest
 from burnish.studio.tables import Item, Judgement, Person, Project
 
@@ -36,33 +37,31 @@ def leaderboard(session: Session, project: Project) -> list[dict[str, Any]]:
     gold_right}`, the most agreed work first.
     """
     lines: dict[int, _Line] = {}
+    came_to = outcomes(session, project)
     query = (
-        select(Judgement, Item)
+        select(Judgement.person_id, Judgement.content, Item.id, Item.language, Item.gold, Item.state)
         .join(Item, Item.id == Judgement.item_id)
         .where(Judgement.project_id == project.id, Judgement.counted, newest())
         .order_by(Judgement.item_id, Judgement.id)
     )
-    came_to: dict[int, Any] = {}
-    for judgement, item in session.execute(query):
-        line = lines.setdefault(judgement.person_id, _Line())
-        if item.gold is not None:
+    for person_id, content, item_id, language, gold, state in session.execute(query):
+        line = lines.setdefault(person_id, _Line())
+        if gold is not None:
             line.gold += 1
-            line.gold_right += is_right(project, judgement, item)
+            line.gold_right += agrees(project, content, gold)
             continue
         line.judged += 1
-        if item.id not in came_to:
-            came_to = {item.id: outcome(session, project, item)}
-        if _is_agreed(project, judgement, item, came_to[item.id]):
-            line.agreed[item.language] = line.agreed.get(item.language, 0) + 1
+        if _is_agreed(project, content, state, came_to.get(item_id)):
+            line.agreed[language] = line.agreed.get(language, 0) + 1
     people = session.scalars(select(Person).where(Person.id.in_(lines))).all()
     entries = [_entry(person, lines[person.id]) for person in people]
     return sorted(entries, key=lambda entry: (-entry["total"], -entry["judged"], entry["pseudonym"]))
 
 
-def _is_agreed(project: Project, judgement: Judgement, item: Item, came_to: Any) -> bool:
+def _is_agreed(project: Project, content: Mapping[str, Any], state: str, came_to: Outcome | None) -> bool:
     if came_to is None:
-        return item.state == "done" and project.kind in ("reformulate", "create", "demonstrate", "spans")
-    return came_to.content is not None and agrees(project, judgement.content, came_to.content)
+        return state == "done" and project.kind in ("reformulate", "create", "demonstrate", "spans")
+    return came_to.content is not None and agrees(project, content, came_to.content)
 
 
 def _entry(person: Person, line: _Line) -> dict[str, Any]:

@@ -16,7 +16,7 @@ decoding (sampling). A layout arrives as the keyword argument `layout` of the mo
 The prompt and its first completion lie side by side, so they are one causal call; every further completion is one call
 with the prompt's keys in front. With K = 1 a tree is a single causal call without any mask.
 
-Short sequences in training on the CPU have a backward pass of their own (short.py). Sliding windows are honoured by
+On the CPU sequences of some length are computed by blocks of queries (blockwise.py). Sliding windows are honoured by
 mask, soft caps and attention sinks by `plain_attention`. An argument that we do not know could change the result, so it
 is refused.
 """
@@ -34,7 +34,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from burnish.batch import Segment
 from burnish.errors import ModelError
-from burnish.models.short import short_attention, suits
+from burnish.models.blockwise import block_attention, suits
 
 NAME = "burnish_layout"
 """The name under which the function is registered with transformers."""
@@ -162,8 +162,8 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, rules: Rules) ->
     new, old = query.shape[2], key.shape[2]
     windowed = rules.window is not None and old > rules.window
     plain = not windowed and rules.soft_cap is None and rules.sinks is None
-    if plain and rules.dropout == 0 and suits(query, key):
-        return short_attention(query, key, value, rules.scaling)
+    if plain and rules.dropout == 0 and suits(query):
+        return block_attention(query, key, value, rules.scaling)
     if plain and new == old:
         return sdpa(query, key, value, None, rules, is_causal=new > 1)
     return attention(query, key, value, causal_mask(new, old, rules.window, query.device), rules)

@@ -12,10 +12,11 @@ term is that of Chowdhery et al. 2022, appendix B). What a backward pass adds de
     layers      4 P T; 2 P T where the weights are frozen (LoRA), as only their inputs get a gradient
     adapters    6 R T with R adapter weights, forward and backward together
     head        6 V D N: its logits are computed again; 2 V D N where it is frozen (models/chosen.py)
-    attention   10 A W: the weights are computed again (models/short.py); the fused kernel does the same
+    attention   10 A W: the weights are computed again (models/blockwise.py); the fused kernel does the same
 
 With gradient checkpointing the layers' forward pass, adapters and attention included, is computed twice. Elementwise
-work is not counted. A includes pairs that a causal mask hides, as the kernels' products do.
+work is not counted. A includes pairs that a causal mask hides, where the products have them: all in short sequences, in
+longer ones those of a block of queries.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burnish.batch import Tree
+from burnish.models.blockwise import computed_pairs
 from burnish.models.parameters import Parameters
 
 
@@ -54,7 +56,7 @@ def tree_extent(trees: Sequence[Tree]) -> Extent:
     for tree in trees:
         prompt, lengths = len(tree.prompt), [len(branch.tokens) for branch in tree.branches]
         first = prompt + (lengths[0] if lengths else 0)
-        pairs = first**2 + sum(length * (prompt + length) for length in lengths[1:])
+        pairs = computed_pairs(first, first) + sum(computed_pairs(length, prompt + length) for length in lengths[1:])
         scored = sum(branch.num_scored for branch in tree.branches)
         total += Extent(tokens=tree.num_tokens, scored=scored, pairs=pairs)
     return total

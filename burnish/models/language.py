@@ -22,6 +22,7 @@ from burnish.models import attention
 from burnish.models.attention import Layout, Rules, TreeLayout
 from burnish.models.flex import tree_layout
 from burnish.models.logprobs import OUTPUTS, Head, Teacher, token_outputs
+from burnish.models.norms import replace_norms
 from burnish.numerics import TOLERANCE, generator_from
 
 LayoutName = Literal["auto", "tree", "padded"]
@@ -56,6 +57,7 @@ class LanguageModel(nn.Module):
         self.layout, self.reason = layout_for(model.config, layout)
         self._row_limit = _row_limit(model.config)
         _set_attention(model, self.layout)
+        replace_norms(model)
 
     def forward(
         self, batch: TreeBatch, reads: frozenset[str], context: Mapping[str, Tensor] | None = None

@@ -34,8 +34,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from burnish.batch import Tree, pack
 from burnish.errors import ModelError
 from burnish.models.adapters import Lora, add_lora
+from burnish.models.blockwise import forget_masks
 from burnish.models.parameters import empty_model
-from burnish.models.short import forget_masks
 from burnish.numerics import cast_weights
 from burnish.training.live_bytes import LiveBytes
 from burnish.training.optimizer import AdamW, MasterOptimizer

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.grids import STARTS
+from benchmarks.grids import start
 from burnish.errors import BurnishError
 
 RECORDS = Path(__file__).parent / "records"
@@ -54,9 +54,9 @@ def tuned_settings(work: str, device: str, folder: Path = RECORDS) -> dict[str, 
     return dict(json.loads(path.read_text(encoding="utf-8"))["best"])
 
 
-def start_settings(work: str) -> dict[str, Any]:
+def start_settings(work: str, device: str) -> dict[str, Any]:
     """What the peer's tuning starts from."""
-    return dict(STARTS[TUNED_AS.get(work, work)])
+    return dict(start(TUNED_AS.get(work, work), device))
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

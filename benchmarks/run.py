@@ -81,7 +81,11 @@ def launch_for(place: Place, work: Work, updates: int, limit_s: float | None = N
 
 def measured(typed: argparse.Namespace, work: Work) -> dict[str, Any]:
     """The record of one work."""
-    settings = start_settings(work.name) if typed.untuned else tuned_settings(work.name, typed.device, typed.records)
+    settings = (
+        start_settings(work.name, typed.device)
+        if typed.untuned
+        else tuned_settings(work.name, typed.device, typed.records)
+    )
     with tempfile.TemporaryDirectory(dir=scratch_parent(), ignore_cleanup_errors=True) as scratch:
         place = place_for(typed, settings, Path(scratch))
         launch = launch_for(place, work, typed.updates or work.updates)

@@ -70,7 +70,7 @@ def _entry(name: str, settings: Settings, found: Mapping[str, Any]) -> dict[str,
 
 def tuned_work(typed: argparse.Namespace, work: Work) -> dict[str, Any]:
     """The tuning record of one work."""
-    start = start_settings(work.name)
+    start = start_settings(work.name, typed.device)
     versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory(dir=scratch_parent(), ignore_cleanup_errors=True) as scratch:
         place = place_for(typed, start, Path(scratch))

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks import tune
-from benchmarks.grids import STARTS, grid
+from benchmarks.grids import grid, start
 from benchmarks.processes import ProcessFailed
 from benchmarks.records import start_settings, tuned_settings
 from benchmarks.works import VERBS, WORKS
@@ -64,7 +64,7 @@ def test_the_record_holds_what_run_takes(tmp_path, monkeypatch, capsys):
     (tmp_path / "python").touch()
     words = ["sft", "--records", str(tmp_path), "--peer", str(tmp_path / "python"), "--cases", str(tmp_path)]
     assert tune.main(words) == 0
-    assert seen[0] == start_settings("sft")
+    assert seen[0] == start_settings("sft", "cpu")
     assert len(seen) == 1 + len(grid("sft", "cpu"))
     assert json.loads(capsys.readouterr().out)["best"] == seen[-1]
     for work in ("sft", "load", "resume"):
@@ -77,11 +77,11 @@ def test_the_record_holds_what_run_takes(tmp_path, monkeypatch, capsys):
 )
 def test_the_grid_changes_settings_that_there_are_and_keeps_the_global_batch(work, device):
     trainer = {"padding_free", "precompute_ref_log_probs", "precompute_ref_batch_size", "cache_implementation"}
-    known = {*STARTS[work.name], *trainer, "use_liger_kernel", "torch_compile"}
+    known = {*start(work.name, device), *trainer, "use_liger_kernel", "torch_compile"}
     for name, change in grid(work.name, device):
         assert name
         assert set(change) <= known
-        assert any({**STARTS[work.name]}.get(key) != value for key, value in change.items()), name
+        assert any(start(work.name, device).get(key) != value for key, value in change.items()), name
         if "per_device_train_batch_size" in change:
             assert work.batch % change["per_device_train_batch_size"] == 0
         if "rows_at_a_time" in change:

@@ -58,7 +58,8 @@ def section(device: str, folder: Path) -> list[str]:
     missing = [NAMES[name] for name in found if name not in records]
     owed = ["", f"Owed: {'; '.join(missing)}."] if missing else []
     made = [f"- {line}" for line in dict.fromkeys(map(measured_on, records.values()))]
-    return [*table(heads, rows), *owed, "", *made, "", *tuning(list(records), device, folder), "", *agreement(records)]
+    tuned, apart = tuning(list(records), device, folder), agreement(records)
+    return [*table(heads, rows), *owed, "", *made, "", *tuned, "", *apart, *(spent(folder) if device == "cpu" else [])]
 
 
 def read(path: Path) -> Record | None:
@@ -139,6 +140,20 @@ def agreement(records: Mapping[str, Record]) -> list[str]:
     same = [NAMES[name] for name, record in records.items() if "different_tokens" in record["agreement"]]
     tokens = ["", f"The same greedy tokens on both sides: {'; '.join(same)}."] if same else []
     return [*(table(heads, rows) if rows else []), *tokens]
+
+
+def spent(folder: Path) -> list[str]:
+    """Where the time of our update goes."""
+    record = read(folder / "parts.json")
+    if record is None:
+        return []
+    names = ("layers", "head", "attention", "norms", "optimiser", "gradients", "rest")
+    rows = []
+    for work, found in record["works"].items():
+        total = sum(found["seconds"].values())
+        rows.append((NAMES[work], *(f"{found['seconds'][name] / total:.0%}" for name in names)))
+    heads = ("Share of an update", "Layers' products", "Head, loss", "Attention", *(n.capitalize() for n in names[3:]))
+    return ["", *table(heads, rows)]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -8,7 +8,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 WITH_POSTGRES := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-studio check format docs bench bench-tune bench-data clean
+.PHONY: help install demo test test-slow test-studio check format docs bench bench-tune bench-data bench-studio clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -26,7 +26,7 @@ test-studio: .venv/.studio  ## the studio's tests in a real browser and on Postg
 	$(ONE_THREAD) $(BIN)/python -m pytest -m studio tests/studio
 	@if PATH="$(WITH_POSTGRES)" command -v initdb > /dev/null; then \
 		PATH="$(WITH_POSTGRES)" BURNISH_TEST_POSTGRES=start $(ONE_THREAD) \
-			$(BIN)/python -m pytest -n 2 -m "not studio and not slow" -k postgres tests/studio; \
+			$(BIN)/python -m pytest -n 2 -m "not slow" -k postgres tests/studio; \
 	else echo "There is no PostgreSQL here; the tests on it are left out."; fi
 
 check: .venv/.dev  ## lint, formatting, types, layers, licences, paths
@@ -55,6 +55,10 @@ bench-tune: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## find TRL's fas
 bench-data: .venv/.dev .venv-datatrove/.made  ## measure the data engine, near-duplicates beside datatrove, and write the page
 	$(BIN)/python -m benchmarks.curation.run all
 	$(BIN)/python -m benchmarks.curation.table
+
+bench-studio: .venv/.dev  ## measure the studio under 50 people, on SQLite and PostgreSQL, and write the page
+	PATH="$(WITH_POSTGRES)" $(BIN)/python -m benchmarks.studio.run all
+	$(BIN)/python -m benchmarks.studio.table
 
 install: .venv/.dev .venv/.demo-model  ## only set up .venv
 

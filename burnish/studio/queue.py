@@ -7,9 +7,10 @@
 
 A lease past its time reserves nothing, without anybody having to clean it up.
 
-On PostgreSQL the item's row is locked as it is found, and rows that others have locked are passed over. The count of
-leases in that query may be as old as its snapshot, so `has_place` counts again once the row is ours. On SQLite writers
-come one after the other and nothing can have changed.
+On PostgreSQL the item's row is locked as it is found, and rows that others have locked are passed over. What that
+query knows of leases may be as old as its snapshot: who judges an item and asks for the next at the same moment could
+be handed it again. So both the person's own lease and `has_place` are looked at once more when the row is ours. On
+SQLite writers come one after the other and nothing can have changed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def next_item(session: Session, asker: Asker, *, gold: bool) -> Item | None:
         query = _free(asker, gold=gold).where(Item.id.not_in(passed))
         first = Item.priority.desc(), Item.judged.desc(), Item.id
         found = session.scalar(query.order_by(*first).limit(1).with_for_update(skip_locked=True, of=Item))
-        if found is None or gold or has_place(session, asker.project, found, asker.person_id, asker.now):
+        if found is None:
+            return None
+        has_room = gold or has_place(session, asker.project, found, asker.person_id, asker.now)
+        if has_room and not _has_done(session, found, asker):
             return found
         passed.append(found.id)
 
@@ -104,8 +108,7 @@ def _free(asker: Asker, *, gold: bool) -> Select[Item]:
 
 def _own_free(asker: Asker, *, gold: bool) -> Select[Item]:
     """Items that nothing about the person themself keeps from them."""
-    done_with = Lease.state.in_(("judged", "skipped")) | _live(asker.now)
-    mine = exists().where(Lease.item_id == Item.id, Lease.person_id == asker.person_id, done_with)
+    mine = exists().where(Lease.item_id == Item.id, _keeps(asker))
     return select(Item).where(
         Item.project_id == asker.project.id,
         Item.state == "open",
@@ -114,6 +117,16 @@ def _own_free(asker: Asker, *, gold: bool) -> Select[Item]:
         or_(Item.author_id.is_(None), Item.author_id != asker.person_id),
         ~mine,
     )
+
+
+def _has_done(session: Session, item: Item, asker: Asker) -> bool:
+    return session.scalar(select(Lease.id).where(Lease.item_id == item.id, _keeps(asker))) is not None
+
+
+def _keeps(asker: Asker) -> ColumnElement[bool]:
+    """That a lease of the person's own keeps its item from them: they judged or skipped it, or hold it."""
+    over = Lease.state.in_(("judged", "skipped")) | _live(asker.now)
+    return and_(Lease.person_id == asker.person_id, over)
 
 
 def _within_quota(asker: Asker) -> ColumnElement[bool]:

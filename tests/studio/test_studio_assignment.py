@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
 
+from burnish.studio import queue
 from burnish.studio.assignment import next_task, release, renew, skip
 from burnish.studio.database import Database
 from burnish.studio.judgements import Submission, submit
@@ -265,6 +267,30 @@ def test_the_same_item_comes_again_until_it_is_judged_or_another_is_asked_for(da
     assert ask(database, project, ada, 30_000, besides=[4]).item.id == 1
     assert ask(database, project, ada, 30_000, besides=[4, 1], language="is").item.id == 5
     assert ask(database, project, ada, 30_000, language="sv").why == "language"
+
+
+def test_who_judges_and_asks_at_once_is_not_handed_the_same_item(database, monkeypatch):
+    """The query for the next item may have begun before the judgement was there; here it always knows nothing of it."""
+    with database.write() as session:
+        (ada,) = people(session, 1)
+        project = compare(session, overlap=2)
+        items(session, project, 1)
+        items(session, project, 1, gold={"better": 0})
+    ordinary = ask(database, project, ada, 0).item.id
+    judge(database, ada, said(ordinary, "ada-judged"), 1)
+    real = queue._own_free
+
+    def outdated(asker, *, gold):
+        return real(replace(asker, person_id=99), gold=gold)
+
+    monkeypatch.setattr(queue, "_own_free", outdated)
+    for gold_rate in (0.0, 1.0):
+        project.gold_rate = gold_rate
+        handed = ask(database, project, ada, 2)
+        if handed.item is not None:
+            assert (handed.item.id, gold_rate) == (2, 1.0)
+            judge(database, ada, said(2, "ada-gold"), 3)
+    assert ask(database, project, ada, 4).item is None
 
 
 def test_corrections_are_new_rows_and_only_the_newest_speaks(two):

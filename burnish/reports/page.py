@@ -28,6 +28,8 @@ from burnish.reports.records import Run
 from burnish.reports.rewards import RewardPanel
 from burnish.reports.scale import duration, number_of, percent, plain, points
 from burnish.reports.scores import scores_of
+from burnish.reports.texts import TextPanel
+from burnish.stats import Interval
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -75,6 +77,7 @@ def render(
     samples_per_kind: int,
     rewards: Sequence[RewardPanel] = (),
     frontier: Frontier | None = None,
+    texts: TextPanel | None = None,
 ) -> str:
     """The page.
 
@@ -85,6 +88,7 @@ def render(
         samples_per_kind: prompts of each kind whose answers are shown; 0 shows none.
         rewards: measured reward models in the order to show them.
         frontier: a comparison of methods.
+        texts: models that were measured on text.
     """
     trainings = tuple(_training(node) for node in nodes if node.run and node.run.steps)
     scores = scores_of(evaluations, samples_per_kind=samples_per_kind) if evaluations else None
@@ -95,12 +99,13 @@ def render(
         .get_template("page.html")
         .render(
             title=title,
-            lede=_lede(nodes, evaluations, rewards, frontier),
-            tiles=_tiles(evaluations, rewards, nodes, total),
+            lede=_lede(nodes, evaluations, rewards, frontier, texts),
+            tiles=_tiles(evaluations, rewards, texts, nodes, total),
             sections=[
                 *([("frontier", "Comparison")] if frontier else []),
                 *_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind),
                 *([("reward", "Reward models")] if rewards else []),
+                *([("texts", "Text")] if texts else []),
                 *([("training", "Learning curves")] if trainings else []),
                 ("cost", "Cost"),
                 ("lineage", "What ran"),
@@ -108,6 +113,7 @@ def render(
             scores=scores,
             rewards=rewards,
             frontier=frontier,
+            texts=texts,
             trainings=trainings,
             checked=CHECKED,
             costs=rows,
@@ -157,13 +163,14 @@ def _lede(
     evaluations: Sequence[Evaluation],
     rewards: Sequence[RewardPanel],
     frontier: Frontier | None,
+    texts: TextPanel | None,
 ) -> str:
     runs = [node for node in nodes if node.run]
     trained = [node.name for node in runs if node.run and node.run.steps]
     ran = f"{number_of(len(runs), 'stage')} ran"
     if len(runs) > 1 and trained:
         ran += f", {len(trained)} of them training ({_listed(trained)})"
-    if not evaluations and not rewards and not frontier:
+    if not evaluations and not rewards and not frontier and not texts:
         return f"{ran}. No model was measured, so this page says how training went, not what it changed."
     said = [f"{ran}."]
     if evaluations:
@@ -174,6 +181,9 @@ def _lede(
     if rewards:
         models = _listed([panel.name for panel in rewards])
         said.append(f"{number_of(len(rewards), 'reward model was', 'reward models were')} measured on pairs: {models}.")
+    if texts:
+        models = _listed([one.name for one in texts.models])
+        said.append(f"{number_of(len(texts.models), 'model was', 'models were')} measured on held-out text: {models}.")
     if frontier:
         count = sum(run.series > 0 for run in frontier.runs)
         said.append(f"{number_of(count, 'run was', 'runs were')} compared by pass rate and KL.")
@@ -181,7 +191,11 @@ def _lede(
 
 
 def _tiles(
-    evaluations: Sequence[Evaluation], rewards: Sequence[RewardPanel], nodes: Sequence[Node], total: CostRow
+    evaluations: Sequence[Evaluation],
+    rewards: Sequence[RewardPanel],
+    texts: TextPanel | None,
+    nodes: Sequence[Node],
+    total: CostRow,
 ) -> list[Tile]:
     tiles = [_rate_tile(e, i) for i, e in enumerate(evaluations)]
     tiles += [_accuracy_tile(panel) for panel in rewards]
@@ -190,7 +204,8 @@ def _tiles(
         if interval := gain(before.of(TEST), after.of(TEST)):
             detail = f"points, {after.name} − {before.name} ({points(interval.low)} to {points(interval.high)})"
             tiles.append(Tile(name="gain", value=points(interval.estimate), detail=detail))
-    if not evaluations and not rewards:
+    tiles += [_text_tile(model.name, model.bits) for model in (texts.models if texts else ())]
+    if not evaluations and not rewards and not texts:
         tiles += _loss_tiles(nodes)
     tiles.append(Tile(name="time", value=total.time, detail=f"for {number_of(total.num_stages, 'stage')}"))
     tiles.append(Tile(name="peak memory", value=total.memory, detail="largest of any stage"))
@@ -207,6 +222,11 @@ def _accuracy_tile(panel: RewardPanel) -> Tile:
     right = panel.accuracy
     detail = f"of {right.count:,} pairs judged right ({percent(right.low)} to {percent(right.high)})"
     return Tile(name=panel.name, value=percent(right.estimate), detail=detail)
+
+
+def _text_tile(name: str, bits: Interval) -> Tile:
+    detail = f"bits per byte of {bits.count:,} documents ({bits.low:.3f} to {bits.high:.3f})"
+    return Tile(name=name, value=f"{bits.estimate:.3f}", detail=detail)
 
 
 def _loss_tiles(nodes: Sequence[Node]) -> list[Tile]:

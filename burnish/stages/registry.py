@@ -61,6 +61,8 @@ STAGES: Mapping[str, Entry] = {
     "spin-pairs": Entry("burnish.stages.spin_pairs:SpinPairsStage", "pair demonstrations with a model's own answers"),
     "evaluate": Entry("burnish.stages.evaluate:EvaluateStage", "measure a model"),
     "evaluate-reward": Entry("burnish.stages.evaluate_reward:EvaluateRewardStage", "measure a reward model on pairs"),
+    "evaluate-text": Entry("burnish.stages.evaluate_text:EvaluateTextStage", "measure a model on documents"),
+    "ngram": Entry("burnish.stages.ngram:NGramStage", "measure an n-gram model on documents, to compare with"),
     "studio-export": Entry("burnish.stages.studio_export:StudioExportStage", "take a studio's agreed judgements"),
     "studio-priorities": Entry(
         "burnish.stages.studio_priorities:StudioPrioritiesStage", "show first what an ensemble of rewards disagrees on"

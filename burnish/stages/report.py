@@ -5,9 +5,10 @@
     frontier: {"dpo gentle": "@one_scores", "dpo strong": "@two_scores", "ipo gentle": "@three_scores"}
 
 Everything upstream of the runs is found through their records and shown too. Writes `report.html`, and `metrics.json`
-with the time of every stage, the peak memory and, where models were measured, their rates and gains; a reward model's
-figures stand there under its name. `frontier` names measured runs of several methods, to be drawn as pass rate against
-KL from the model that all of them started from; `metrics.json` has them under "frontier".
+with the time of every stage, the peak memory and, where models were measured, their rates and gains; the figures of a
+reward model, and of a model that was measured on text, stand there under its name. `frontier` names measured runs of
+several methods, to be drawn as pass rate against KL from the model that all of them started from; `metrics.json` has
+them under "frontier".
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ from burnish.reports.rewards import RewardPanel, read_reward
 from burnish.reports.samples import SideBySide
 from burnish.reports.scale import Scale
 from burnish.reports.scores import Scores
+from burnish.reports.texts import TEXT_VERBS, TextModel, TextPanel, read_text_model, text_panel
 from burnish.stages.named_paths import named_paths
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stats import Interval
 
-RESERVED = ("gains", "held_out_gains", "frontier", "seconds", "peak_memory_bytes")
+RESERVED = ("gains", "held_out_gains", "text_gaps", "frontier", "seconds", "peak_memory_bytes")
 """Names in `metrics.json` that no model may have."""
 
 
@@ -73,7 +75,7 @@ class ReportStage(Stage):
     def plan(self) -> Plan:
         """Read every record and answer, as `run` does, and say what was found."""
         found = self._read()
-        measured = [*(one.name for one in found.evaluations), *(panel.name for panel in found.rewards)]
+        measured = [one.name for one in (*found.evaluations, *found.rewards, *found.texts)]
         stages = sum(node.run is not None for node in found.nodes)
         line = f"report on {stages} stages; measured models: {', '.join(measured) or 'none'}"
         if self.frontier:
@@ -83,17 +85,20 @@ class ReportStage(Stage):
     def run(self, work: Work) -> None:
         """Write `report.html` and `metrics.json` into the folder."""
         found = self._read()
+        texts = text_panel(found.texts) if found.texts else None
         page = render(
             found.nodes,
             found.evaluations,
             rewards=found.rewards,
+            texts=texts,
             frontier=frontier_of(found.compared) if found.compared else None,
             title=self.title,
             samples_per_kind=self.samples_per_kind,
         )
         (work.out / "report.html").write_text(page, encoding="utf-8")
         figures = metrics_of(found.evaluations) if found.evaluations else {}
-        figures |= {panel.name: panel.scores for panel in found.rewards}
+        figures |= {panel.name: panel.scores for panel in (*found.rewards, *found.texts)}
+        figures |= {"text_gaps": texts.gaps} if texts else {}
         if found.compared:
             figures["frontier"] = frontier_figures(found.compared)
         rows = costs(found.nodes)
@@ -106,7 +111,7 @@ class ReportStage(Stage):
         """The classes whose files make the page."""
         return (
             *(Chart, Compared, CostRow, DotPlot, Evaluation, Frontier, Graph, Interval, Label, Node, Panel, PointChart),
-            *(RewardPanel, Run, Scale, Scores, SideBySide, Tile),
+            *(RewardPanel, Run, Scale, Scores, SideBySide, TextModel, TextPanel, Tile),
         )
 
     def _read(self) -> _Found:
@@ -115,13 +120,14 @@ class ReportStage(Stage):
         compared = {name: Path(folder) for name, folder in (self.frontier or {}).items()}
         every = {**{folder: name for name, folder in compared.items()}, **{f: n for n, f in folders.items()}}
         verbs = {folder: read_run(folder).verb for folder in every}
-        measuring = ("evaluate", "evaluate-reward")
+        measuring = ("evaluate", "evaluate-reward", *TEXT_VERBS)
         names = {f: f"measure {name}" if verbs[f] in measuring else name for f, name in every.items()}
         evaluations = tuple(read_evaluation(n, f) for n, f in folders.items() if verbs[f] == "evaluate")
         return _Found(
             nodes=lineage([*folders.values(), *compared.values()], names),
             evaluations=evaluations,
             rewards=tuple(read_reward(n, f) for n, f in folders.items() if verbs[f] == "evaluate-reward"),
+            texts=tuple(read_text_model(n, f) for n, f in folders.items() if verbs[f] in TEXT_VERBS),
             compared=read_compared(compared, evaluations) if compared else (),
         )
 
@@ -133,6 +139,7 @@ class _Found:
     nodes: tuple[Node, ...]
     evaluations: tuple[Evaluation, ...]
     rewards: tuple[RewardPanel, ...]
+    texts: tuple[TextModel, ...]
     compared: tuple[Compared, ...]
 
 

@@ -68,9 +68,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def require_what_it_needs(recipe: Path) -> None:
-    """Skip a recipe whose tasks come from a package that is not there."""
+    """Skip a recipe whose tasks or near copies are found by a package that is not there."""
     if any(values["use"] == "tasks" for values in stages_of(recipe).values()) and find_spec("reasoning_gym") is None:
         pytest.skip("reasoning-gym is not installed (the extra evals)")
+    if "minhash-dedup" in recipe.read_text(encoding="utf-8") and find_spec("rensa") is None:
+        pytest.skip("rensa is not installed (the extra data)")
 
 
 def test_the_recipes_of_online_training_are_there_with_a_quick_form():

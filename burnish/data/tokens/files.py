@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from burnish.data.curate.atomic import read_arrow
 from burnish.data.tokens.layout import Shard, read_manifest
-from burnish.data.tokens.writing import index_path, tokens_path
+from burnish.data.tokens.writing import TokenDocument, index_path, tokens_path
 from burnish.errors import DataError
 
 _MAPPED = 64
@@ -131,6 +131,15 @@ class TokenFiles:
                 offset = low - int(mapped.starts[place])
                 yield Stretch(document=mapped.name(place, "id"), offset=offset, tokens=mapped.tokens[low:upto])
                 low, place = upto, place + 1
+
+    def documents(self) -> Iterator[TokenDocument]:
+        """Every document, in the order of the stream."""
+        for number in range(len(self.shards)):
+            mapped = self._shard(number)
+            names, sources, sizes = (mapped.index.column(name).to_pylist() for name in ("id", "source", "bytes"))
+            for place, (name, source, size) in enumerate(zip(names, sources, sizes, strict=True)):
+                tokens = mapped.tokens[int(mapped.starts[place]) : mapped.stop(place)]
+                yield TokenDocument(id=name, source=source, tokens=tokens, num_bytes=size)
 
     def holder(self, token: int) -> Holder:
         """The document that holds the token of this number.

@@ -21,7 +21,7 @@ from burnish.data.tokens.layout import INDEX, Shard
 
 @dataclass(frozen=True, kw_only=True)
 class TokenDocument:
-    """A document as it is written.
+    """A document as it is written, and read again.
 
     Attributes:
         id, source: its names.
@@ -31,7 +31,7 @@ class TokenDocument:
 
     id: str
     source: str
-    tokens: Sequence[int]
+    tokens: Sequence[int] | np.ndarray
     num_bytes: int
 
 

@@ -57,6 +57,16 @@ def test_the_first_in_canonical_order_survives_where_asked(tmp_path):
     check_settings(ExactDedup(survivor="first"))
 
 
+def test_shares_that_begin_elsewhere_split_a_corpus():
+    texts = [f"text number {number}" for number in range(400)]
+    halves = (Sample(share=0.7), Sample(share=0.3, start=0.7))
+    dropped = [np.array([row[1] for row in check_row_step(step, texts)]) for step in halves]
+    assert (dropped[0] != dropped[1]).all(), "each text stands on one side"
+    assert 0.2 < (~dropped[1]).mean() < 0.4
+    with pytest.raises(ValueError, match=r"start is 0.8 and share is 0.3, together over 1; take 0.2 or less"):
+        Sample(share=0.3, start=0.8)
+
+
 def test_a_share_is_kept_and_a_smaller_one_is_part_of_it():
     texts = [""] * 400
     decided = {share: check_row_step(Sample(share=share), texts) for share in (0.2, 0.5, 1.0)}

@@ -109,7 +109,7 @@ def _is_plain(module: nn.Module) -> bool:
     takes_tokens_alone = len(inspect.signature(type(module).forward).parameters) == 2
     if len(shapes["weight"]) != 1 or not takes_tokens_alone:
         return False
-    weight, *tokens = torch.randn(4, *shapes["weight"], generator=generator_from("norm"))
-    with torch.no_grad():
+    with torch.no_grad(), torch.device("cpu"):  # a model may be made on shapes alone
+        weight, *tokens = torch.randn(4, *shapes["weight"], generator=generator_from("norm"))
         found = functional_call(module, {"weight": weight}, (torch.stack(tokens),))
         return torch.allclose(found, rms_norm(torch.stack(tokens), weight, epsilon), rtol=1e-6, atol=1e-6)

@@ -167,8 +167,10 @@ def _collect(parameter: nn.Parameter, master: nn.Parameter) -> None:
 def _collector(master: nn.Parameter) -> Callable[[Tensor], None]:
     def collect(parameter: Tensor) -> None:
         if parameter.grad is not None:
-            gradient = parameter.grad.float()
-            master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+            if master.grad is None:
+                master.grad = parameter.grad.float()
+            else:
+                master.grad.add_(parameter.grad)
             parameter.grad = None
 
     return collect

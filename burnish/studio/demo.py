@@ -16,6 +16,7 @@ from burnish.example import Completion, Example, assistant, user
 from burnish.studio import arena
 from burnish.studio.arena_models import SCRIPTED
 from burnish.studio.assignment import flag, next_task
+from burnish.studio.demo_texts import GEMS, LANGUAGES, LEFT, SAMPLES, Sample
 from burnish.studio.importing import Shape, import_examples
 from burnish.studio.judgements import Submission, submit
 from burnish.studio.people import new_person
@@ -23,14 +24,9 @@ from burnish.studio.projects import guideline_version, new_project, publish
 from burnish.studio.secret import Secret, new_token
 from burnish.studio.tables import Item, Lease, Person, Project
 
-LANGUAGES = ("en", "is", "sv")
 _PEOPLE = ("Ada", "Björk", "Cecilia", "Dag")
 _BRIEF = next(iter(SCRIPTED))
-_LEFT = 3
-"""Items of each project that nobody has judged."""
-
 _SCALES = ("helpful", "honest", "harmless", "coherent")
-_GEMS = ("opal", "ruby", "jade", "topaz", "garnet", "amber", "pearl", "onyx", "agate", "beryl", "quartz", "zircon")
 _GUIDELINE = """Read the prompt first, then every answer to its end.
 
 - Prefer the answer that does what the prompt asks, even if another one is longer or friendlier.
@@ -82,24 +78,19 @@ def _project(session: Session, kind: str, now: int) -> Project:
     publish(session, project, _GUIDELINE, author_id=None, now=now)
     if kind != "create":
         shape = Shape(project=project, file="the demo", language="en", gold=False, now=now)
-        import_examples(session, shape, [_example(number, gem, num_answers) for number, gem in enumerate(_GEMS)])
+        examples = [_example(number, sample, num_answers) for number, sample in enumerate(SAMPLES)]
+        import_examples(session, shape, examples)
     return project
 
 
-def _example(number: int, gem: str, num_answers: int) -> Example:
-    said = (
-        f"{gem.title()} is a gem that people have worn for thousands of years.",
-        f"I think {gem} may be a kind of metal.",
-        f"{gem.title()}.",
-        f"Great question! There is so much to say about {gem}. It is {gem}, and {gem} is what it is.",
-    )
-    turned = [said[(number + place) % len(said)] for place in range(num_answers)]
+def _example(number: int, sample: Sample, num_answers: int) -> Example:
+    said = sample.answers
+    turned = [(number + place) % len(said) for place in range(num_answers)]
     answers = tuple(
-        Completion(messages=(assistant(text),), policy_version=f"model-{said.index(text) + 1}") for text in turned
+        Completion(messages=(assistant(said[which]),), policy_version=f"model-{which + 1}") for which in turned
     )
-    prompt = (user(f"What is {gem}? Say it in one sentence."),)
-    columns = {"language": LANGUAGES[number % len(LANGUAGES)]}
-    return Example(id=gem, prompt=prompt, completions=answers, columns=columns)
+    columns = {"language": sample.language}
+    return Example(id=sample.name, prompt=(user(sample.prompt),), completions=answers, columns=columns)
 
 
 def _feed(projects: Sequence[Project]) -> None:
@@ -110,7 +101,7 @@ def _feed(projects: Sequence[Project]) -> None:
 
 def _work(session: Session, secret: Secret, project: Project, people: Sequence[Person], now: int) -> None:
     """Let everybody judge in turn until few enough items are left."""
-    turns = (len(_GEMS) - _LEFT) * project.overlap
+    turns = (len(SAMPLES) - LEFT) * project.overlap
     for turn in range(turns):
         person = people[turn % len(people)]
         handed = next_task(session, secret, project, person, now=now)
@@ -140,7 +131,7 @@ def _arena(session: Session, secret: Secret, people: Sequence[Person], now: int)
         now=now,
     )
     publish(session, project, _GUIDELINE, author_id=None, now=now)
-    for number, gem in enumerate(_GEMS[: 2 * len(people)]):
+    for number, gem in enumerate(GEMS[: 2 * len(people)]):
         person = people[number % len(people)]
         conversation = arena.start(session, secret, project, person, language="en", now=now + number)
         turn = arena.say(session, conversation, f"What is {gem}?", now + number)
@@ -174,7 +165,15 @@ def _content(kind: str, item: Item, lease: Lease, turn: int) -> dict[str, Any]:
         "rank": {"ranks": [order.index(length) for length in lengths]},
         "rate": {"scores": [dict.fromkeys(_SCALES, 5 - 2 * order.index(length)) for length in lengths]},
         "thumbs": {"good": not contrary},
-        "spans": {"spans": [{"answer": 0, "start": 0, "end": 4, "label": "unclear"}] if texts else []},
+        "spans": {"spans": [{"answer": 0, "start": 0, "end": min(4, lengths[0]), "label": "unclear"}] if texts else []},
     }
-    asked = item.prompt[-1]["content"] if item.prompt else f"Which gem is number {turn}?"
-    return contents.get(kind, {"text": f"{asked} Why do people like it?" if kind != "demonstrate" else "It is a gem."})
+    return contents.get(kind) or {"text": _written(kind, item, turn)}
+
+
+def _written(kind: str, item: Item, turn: int) -> str:
+    """A text in the language of what was asked; something simple where nothing was, or not by the sample."""
+    asked = item.prompt[-1]["content"] if item.prompt else ""
+    sample = next((one for one in SAMPLES if asked.startswith(one.prompt)), None)
+    if kind == "demonstrate":
+        return sample.answers[0] if sample else "It is a gem."
+    return f"{sample.prompt} {sample.more}" if sample else f"Which gem is number {turn}?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import argon2
 import pytest
@@ -213,6 +214,24 @@ def test_the_sample_leaves_something_to_do_everywhere(demo):
         for project in session.scalars(select(Project).where(Project.kind != "arena")).all():
             assert next_task(session, SECRET, project, newcomer, now=1_800_000_000_000).item is not None, project.slug
         assert session.scalar(select(func.count()).select_from(Judgement)) > 50
+
+
+@pytest.mark.parametrize(("tag", "script", "bidirectional"), [("he", "HEBREW", "R"), ("hi", "DEVANAGARI", "L")])
+def test_the_sample_has_work_in_other_scripts_and_people_who_did_some(demo, tag, script, bidirectional):
+    with demo.write() as session:
+        (newcomer,) = people(session, 1)
+        newcomer.languages = [tag]
+        for project in session.scalars(select(Project).where(Project.kind.not_in(("arena", "create")))).all():
+            item = next_task(session, SECRET, project, newcomer, now=1_800_000_000_000).item
+            texts = [item.prompt[-1]["content"], *(answer["messages"][-1]["content"] for answer in item.answers)]
+            for text in texts:
+                assert unicodedata.name(text[0]).startswith(script), (project.slug, text)
+                assert unicodedata.bidirectional(text[0]) == bidirectional
+        judged = select(Judgement.content).join(Item, Item.id == Judgement.item_id).join(Project)
+        rewritten = session.scalars(judged.where(Item.language == "ar", Project.kind == "reformulate")).one()
+        answered = session.scalars(judged.where(Item.language == "zh", Project.kind == "demonstrate")).one()
+    assert {unicodedata.bidirectional(letter) for letter in rewritten["text"] if letter.isalpha()} == {"AL"}
+    assert answered["text"].startswith("欧泊")
 
 
 CELLS = {"=1": "'=1", "＝1": "'＝1", "\t=1": "'\t=1", "-x": "'-x", -1.5: "-1.5", None: "", True: "True"}

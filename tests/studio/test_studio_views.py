@@ -10,6 +10,7 @@ import pytest
 from burnish.studio.assignment import next_task
 from burnish.studio.judgements import Submission, submit
 from burnish.studio.refusals import Invalid
+from burnish.studio.tables import Project
 from burnish.studio.views.agreement import agreement, alpha
 from burnish.studio.views.bias import bias
 from burnish.studio.views.leaderboard import leaderboard
@@ -82,6 +83,71 @@ def test_habits_show_in_the_bias_panel(voted):
     assert found["people"][0]["agrees"]["estimate"] == 1.0
     assert lazy["agrees"]["high"] < 0.75
     assert found["first"]["count"] == 180
+
+
+def judged_by_habit(session, kind: str, contents) -> Project:
+    """Three people judge 40 items of three answers of different lengths; `contents(person, lengths)` is what each says
+    of the answers as they stand on the screen.
+    """
+    drawn = random.Random(1)
+    everybody = people(session, 3)
+    project = compare(session, slug=kind, kind=kind, overlap=3, options={"scales": ["helpful"]})
+    for item in items(session, project, 40, num_answers=3):
+        texts = ["x", "x" * 20, "x" * 300]
+        drawn.shuffle(texts)
+        item.answers = [{"messages": [{"role": "assistant", "content": text}], "model": None} for text in texts]
+    session.flush()
+    for number, person in enumerate(everybody):
+        while (handed := next_task(session, SECRET, project, person, now=1)).item is not None:
+            lengths = [len(handed.item.answers[a]["messages"][-1]["content"]) for a in handed.lease.shown_order]
+            sent = Submission(
+                client_id=f"{kind}-{number}-item-{handed.item.id}",
+                item_id=handed.item.id,
+                content=contents(number, lengths),
+            )
+            submit(session, person, sent, 2)
+    return project
+
+
+def by_length(lengths: list[int]) -> list[int]:
+    """The longest has rank 0."""
+    return [sorted(lengths, reverse=True).index(length) for length in lengths]
+
+
+def test_habits_of_ranking_show_as_pairs(database):
+    """One ranks by length, one leaves the answers as they stand, one says that all are as good."""
+    with database.write() as session:
+        project = judged_by_habit(
+            session, "rank", lambda number, lengths: {"ranks": [by_length(lengths), [0, 1, 2], [0, 0, 0]][number]}
+        )
+        found = bias(session, project)
+    long, lazy, even = found["people"]
+    assert (long["longer"]["estimate"], long["longer"]["count"]) == (1.0, 120)
+    assert 0.3 < long["first"]["estimate"] < 0.7
+    assert (lazy["first"]["estimate"], lazy["votes"]) == (1.0, 40)
+    assert 0.3 < lazy["longer"]["estimate"] < 0.7
+    assert even["first"] is even["longer"] is even["offset"] is found["gap"] is None
+    assert found["first"]["count"] == found["longer"]["count"] == 240
+    assert found["first"]["low"] > 0.5
+
+
+def test_habits_of_rating_show_as_points(database):
+    """Each step in length is a point for one, another gives one point less for the same, the third always gives 3."""
+
+    def contents(number: int, lengths: list[int]) -> dict[str, object]:
+        given = [[4 - rank, 3 - rank, 3][number] for rank in by_length(lengths)]
+        return {"scores": [{"helpful": points} for points in given]}
+
+    with database.write() as session:
+        project = judged_by_habit(session, "rate", contents)
+        found = bias(session, project)
+    assert found["gap"]["estimate"] == pytest.approx((2 * (1 + 1 + 2) + 0) / 9)
+    assert found["gap"]["count"] == 360
+    offsets = [one["offset"]["estimate"] for one in found["people"]]
+    assert offsets == pytest.approx([3 - 2.5, 2 - 3.0, 3 - 2.5])
+    assert all(one["offset"]["low"] <= one["offset"]["estimate"] for one in found["people"])
+    assert found["people"][1]["longer"]["estimate"] == 1.0
+    assert found["people"][2]["longer"] is None
 
 
 def test_the_model_that_is_preferred_is_rated_above(voted):

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
 from burnish.studio import adjudication, people, projects, record
+from burnish.studio.arena_mine import my_votes
 from burnish.studio.caller import AtStudio, Caller, From
 from burnish.studio.exporting import FILES
 from burnish.studio.kinds import KINDS
@@ -85,11 +86,14 @@ def guidelines(slug: Slug, studio: AtStudio, caller: From) -> HTMLResponse:
 
 @router.get(f"{_OF}/mine")
 def mine(slug: Slug, studio: AtStudio, caller: From) -> HTMLResponse:
-    """One's own newest judgements."""
+    """One's own newest judgements, or votes in an arena."""
     with studio.database.read() as session:
         project = projects.project_named(session, slug)
-        done = record.mine(session, project, caller.person) if KINDS[project.kind].content else []
-        values = {**_of(session, project), "judgements": done}
+        values = {**_of(session, project), "judgements": [], "votes": []}
+        if KINDS[project.kind].content:
+            values["judgements"] = record.mine(session, project, caller.person)
+        else:
+            values["votes"] = my_votes(session, project, caller.person)
     return page("mine.html", studio, caller, title="My work", **values)
 
 

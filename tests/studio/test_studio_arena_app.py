@@ -393,6 +393,27 @@ def test_the_sample_work_has_an_arena_that_answers(sqlite, tmp_path, monkeypatch
     assert all("{gems} and %s" in data["turns"][0][side] for side in ("left", "right"))
 
 
+def test_my_votes_are_shown_as_they_were_given_and_to_nobody_else(at):
+    ada, bo = Browser(at).join("Ada"), Browser(at).join("Bo")
+    conversation = begin(ada)
+    assert ada.get("/api/projects/chat/mine").json() == {"votes": []}
+    told = [events(say(ada, conversation, text).text) for text in ("<b>one</b>", "two", "three")]
+    assert ada.get("/api/projects/chat/mine").json() == {"votes": []}
+    sides = ("left", None, "right")
+    for number, (better, turn) in enumerate(zip(sides, told, strict=True)):
+        assert ada.post("/api/arena/votes", ballot(turn[0][1]["turn"], better, f"vote-{number:04d}")).status_code == 200
+    third, second, first = ada.get("/api/projects/chat/mine").json()["votes"]
+    assert [turn["text"] for turn in second["turns"]] == ["<b>one</b>", "two"]
+    assert [one["content"]["better"] for one in (first, second, third)] == ["left", None, "right"]
+    assert first["turns"][0]["left"] == "one two"
+    assert sorted(first["models"].values()) == sorted(NAMES)
+    page = ada.get("/projects/chat/mine").text
+    assert "&lt;b&gt;one&lt;/b&gt;" in page
+    assert "<b>" not in page
+    assert page.count("The left answer was better") == page.count("A tie") == page.count("The right answer was") == 1
+    assert bo.get("/api/projects/chat/mine").json() == {"votes": []}
+
+
 def test_what_is_wrong_with_the_models_file_is_told_at_the_start(tmp_path):
     file = tmp_path / "models.yaml"
     file.write_text(json.dumps({"amber": {"url": "http://me:pass@host", "model": "x"}}), encoding="utf-8")

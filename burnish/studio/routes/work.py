@@ -8,7 +8,9 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from burnish.studio import assignment, judgements, record
+from burnish.studio.arena_mine import my_votes
 from burnish.studio.caller import AtStudio, From
+from burnish.studio.kinds import kind_named
 from burnish.studio.projects import project_named
 from burnish.studio.routes.shapes import Body, Long, Number, Short, Slug
 
@@ -68,9 +70,11 @@ def next_task(slug: Slug, body: Next, studio: AtStudio, caller: From) -> dict[st
 
 @router.get("/projects/{slug}/mine")
 def mine(slug: Slug, studio: AtStudio, caller: From) -> dict[str, Any]:
-    """My newest judgements, as I saw them."""
+    """My newest judgements, or votes in an arena, as I saw them."""
     with studio.database.read() as session:
         project = project_named(session, slug)
+        if kind_named(project.kind).content is None:
+            return {"votes": my_votes(session, project, caller.person)}
         return {"judgements": record.mine(session, project, caller.person)}
 
 

@@ -98,11 +98,14 @@ class Tree:
         id: the example's.
         prompt: token ids; never empty (pretraining text starts with a begin or end token).
         branches: the completions.
+        first: number of the first of them in the tree that this one is a piece of. Only the piece that begins with 0
+            counts the prompt, where tokens are counted (loads of experts).
     """
 
     id: str
     prompt: Sequence[int]
     branches: tuple[Branch, ...]
+    first: int = 0
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -115,7 +118,7 @@ class Tree:
 
     def pieces(self) -> Sequence[Tree]:
         """One tree per completion, each with the whole prompt."""
-        return [replace(self, branches=(branch,)) for branch in self.branches]
+        return [replace(self, branches=(branch,), first=self.first + n) for n, branch in enumerate(self.branches)]
 
     @classmethod
     def collate(cls, items: Sequence[Tree]) -> TreeBatch:
@@ -137,6 +140,7 @@ class TreeBatch:
 
     Attributes:
         ids: the example of each tree, G of them.
+        first: of each tree, the number of its first completion in the tree that it is a piece of.
         tokens_T, positions_T: int64.
         segments: prompts and completions in row order.
         source_N: index into T of the hidden state that predicts `target_N`.
@@ -149,6 +153,7 @@ class TreeBatch:
     """
 
     ids: tuple[str, ...]
+    first: tuple[int, ...]
     tokens_T: Tensor
     positions_T: Tensor
     segments: tuple[Segment, ...]
@@ -237,6 +242,7 @@ def pack(trees: Sequence[Tree]) -> TreeBatch:
             tree_of.append(index)
     return TreeBatch(
         ids=tuple(tree.id for tree in trees),
+        first=tuple(tree.first for tree in trees),
         tokens_T=torch.tensor(tokens),
         positions_T=torch.tensor(positions),
         segments=tuple(segments),

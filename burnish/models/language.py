@@ -74,7 +74,12 @@ class LanguageModel(nn.Module):
         Returns:
             float32 tensors of shape (N,); `hidden` is (N, D) in the compute dtype.
         """
-        hidden = self.hidden(batch)
+        return self.outputs(self.hidden(batch), batch, reads, context)
+
+    def outputs(
+        self, hidden: Tensor, batch: TreeBatch, reads: frozenset[str], context: Mapping[str, Tensor] | None
+    ) -> dict[str, Tensor]:
+        """What `forward` gives, from hidden states (N, D) that were computed before."""
         outputs = {"hidden": hidden} if "hidden" in reads else {}
         if wanted := reads - {"hidden"}:
             teacher = None
@@ -106,14 +111,14 @@ class LanguageModel(nn.Module):
 
     def _row_states(self, rows: PaddedRows) -> Tensor:
         """Hidden states of padded rows. (B*L, D)"""
-        self._require_short_rows(rows.tokens_BL.shape[1])
+        self.require_short_rows(rows.tokens_BL.shape[1])
         out: Any = self.model.get_decoder()(
             input_ids=rows.tokens_BL, attention_mask=rows.mask_BL, position_ids=rows.positions_BL, use_cache=False
         )
         flat: Tensor = out.last_hidden_state.flatten(0, 1)
         return flat
 
-    def _require_short_rows(self, width: int) -> None:
+    def require_short_rows(self, width: int) -> None:
         """Refuse a row in which the longest sequence would change the positions of the others.
 
         Raises:

@@ -12,6 +12,7 @@ Weights are loaded in float32; the trainer decides what is computed in bf16. `tr
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import json
@@ -21,6 +22,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -43,7 +45,7 @@ RECORD = "burnish.json"
 
 ADAPTER = "adapter_config.json"
 
-_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
+_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers and peft raise for files that are absent, damaged or of another kind."""
 
 
@@ -140,6 +142,7 @@ def load_config(name: str) -> PretrainedConfig:
     source = source_of(name)
     if base := adapter_base(Path(source.name)):
         return load_config(base)
+    _know_own_classes()
     with quiet():
         try:
             config: PretrainedConfig = AutoConfig.from_pretrained(source.name, **source.arguments)
@@ -160,6 +163,7 @@ def read_model(kind: Any, name: str, source: Source, *, dtype: torch.dtype) -> P
     Raises:
         ModelError: it cannot be read as that, or its files lack a tensor.
     """
+    _know_own_classes()
     with quiet():
         try:
             model, notes = kind.from_pretrained(source.name, dtype=dtype, output_loading_info=True, **source.arguments)
@@ -171,6 +175,11 @@ def read_model(kind: Any, name: str, source: Source, *, dtype: torch.dtype) -> P
     _switch_off_dropout(model)
     loaded: PreTrainedModel = model.requires_grad_(False).eval()
     return loaded
+
+
+def _know_own_classes() -> None:
+    """Make transformers' automatic classes know the models that Burnish brings: a mixture of experts."""
+    importlib.import_module("burnish.models.mixture")  # registers; only a model that is read needs its classes
 
 
 def adapter_base(folder: Path) -> str | None:
@@ -225,6 +234,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         ModelError: there is none, or it has no fast version.
     """
     source = source_of(name)
+    _know_own_classes()
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(source.name, **source.arguments)
@@ -263,4 +273,5 @@ class quiet:  # noqa: N801
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(map(str.strip, lines)) if isinstance(error, StrictDataclassError) else lines[0]

@@ -4,7 +4,8 @@ D hidden size, V vocabulary, L layers, H query heads and Hkv key heads of size d
 chosen. A layer without biases has
 
     attention       D H d  +  2 D Hkv d  +  H d D         queries, keys and values, output
-    feed-forward    3 D F, gated (Shazeer 2020); 2 D F, plain; with experts E times that and D E for the router
+    feed-forward    3 D F, gated (Shazeer 2020); 2 D F, plain; with experts E times that and D E for the router, twice
+                    that for a noisy gate
     norms           2 D (RMSNorm has one number per dimension, LayerNorm two)
 
 and the model V D for embeddings, D for its last norm, and V D for the head, unless head and embeddings are one matrix
@@ -42,6 +43,8 @@ class Parameters:
         layer_products: weights of the layers that one token is multiplied with: of the experts, those chosen.
         head_products: V D.
         attention_width: L H d, for the products of queries with keys; layers without attention count too.
+        experts: those of the feed-forward layers that belong to experts.
+        chosen: those of the experts that one token goes through.
     """
 
     embeddings: int
@@ -53,11 +56,18 @@ class Parameters:
     layer_products: int
     head_products: int
     attention_width: int
+    experts: int = 0
+    chosen: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
         return self.embeddings + self.attention + self.feed_forward + self.norms + self.head
+
+    @property
+    def active(self) -> int:
+        """Those that one token goes through: of the experts only the chosen ones."""
+        return self.total - self.experts + self.chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,7 @@ class _Family:
         query_norm: norms of queries and keys: one per head size, or over all heads.
         positions: whether positions have embeddings.
         grouped: whether query heads may share a key head.
+        routers: matrices that choose experts, a layer.
     """
 
     biases: Literal["none", "all", "qkv", "asked", "attention"] = "none"
@@ -82,10 +93,12 @@ class _Family:
     query_norm: Literal["", "head", "whole"] = ""
     positions: bool = False
     grouped: bool = True
+    routers: int = 1
 
 
 FAMILIES = {
     "llama": _Family(biases="asked"),
+    "noisy_moe": _Family(biases="asked", routers=2),
     "mistral": _Family(),
     "mixtral": _Family(),
     "smollm3": _Family(biases="asked"),
@@ -122,7 +135,7 @@ def parameters_of(config: PretrainedConfig) -> Parameters:
     matrices = 3 if family.gated else 2
     inner, dense = values.expert_inner, layers - values.expert_layers
     one, expert = matrices * hidden * values.inner, matrices * hidden * inner
-    router = hidden * values.experts
+    router = family.routers * hidden * values.experts
     own_biases, wide_biases = _biases(family, values, query, key)
     table = values.vocabulary * hidden
     tied = bool(config.tie_word_embeddings)
@@ -137,6 +150,8 @@ def parameters_of(config: PretrainedConfig) -> Parameters:
         layer_products=layers * projections + dense * one + values.expert_layers * (values.chosen * expert + router),
         head_products=table,
         attention_width=layers * query,
+        experts=values.expert_layers * values.experts * expert,
+        chosen=values.expert_layers * values.chosen * expert,
     )
 
 
@@ -184,6 +199,9 @@ class _Values:
         return self.experts > 0 and layer not in dense and (layer + 1) % every == 0
 
 
+_EXPERTS = r"\bexperts\b"
+
+
 def counted(model: PreTrainedModel) -> Parameters:
     """Count the parameters of a module, which may be on the meta device.
 
@@ -192,17 +210,23 @@ def counted(model: PreTrainedModel) -> Parameters:
     """
     values = _Values(model.config.get_text_config(decoder=True))
     parts = parts_of(model)
-    products = 0
+    products = experts = chosen = 0
     for name, parameter in model.named_parameters():
+        count = parameter.numel()
+        if re.search(_EXPERTS, name):
+            experts += count
+            count = round(count * values.chosen / values.experts)
+            chosen += count
         if parts[name] in ("attention", "feed_forward") and parameter.ndim >= 2:
-            share = values.chosen / values.experts if re.search(r"\bexperts\b", name) else 1.0
-            products += round(parameter.numel() * share)
+            products += count
     return Parameters(
         **by_part(model),
         tied=has_tied_head(model),
         layer_products=products,
         head_products=values.vocabulary * values.hidden,
         attention_width=values.layers * values.heads * values.head_size,
+        experts=experts,
+        chosen=chosen,
     )
 
 

@@ -19,10 +19,10 @@ from tests.models.tiny import ARCHITECTURES, PADDED, VOCABULARY, tiny_model
 
 LOGP = frozenset({"logp"})
 NATS = TOLERANCE[torch.float32]
-EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss")
+EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss", "noisy_moe")
 """A batched product over an expert's tokens rounds by how many came, so "bitwise" is not claimed for these."""
 
-DEEP = ("llama", "qwen2-sliding", "gemma2", "mixtral", "gpt2", "gpt_oss")
+DEEP = ("llama", "qwen2-sliding", "gemma2", "mixtral", "gpt2", "gpt_oss", "noisy_moe")
 """Architectures whose gradients are compared; the others share their attention's backward pass."""
 
 

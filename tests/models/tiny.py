@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+import burnish.models.mixture  # noqa: F401  (transformers learns of it)
+
 VOCABULARY = 97
 
 _SHAPE = {
@@ -42,6 +44,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, object]]] = {
     "smollm3": ("smollm3", {"no_rope_layers": [1, 0]}),
     "olmo2": ("olmo2", {}),
     "gpt_oss": ("gpt_oss", {**_GEMMA, **_SLIDING, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "noisy_moe": ("noisy_moe", {"num_experts": 4, "num_experts_per_tok": 2}),
 }
 
 _SCAN = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
@@ -79,5 +82,7 @@ def tiny_model(name: str = "llama", *, seed: int = 0, spread: float = 0.3) -> Pr
                 adds_one = kind.startswith("gemma") or kind == "qwen3_next"  # their norms add 1 to the weight
                 mean = 1.0 if parameter_name.endswith("weight") and not adds_one else 0.0
                 torch.nn.init.normal_(parameter, mean, 0.1)
+            elif kind == "noisy_moe" and ".gate." in parameter_name:  # they start at 0, where all tokens choose alike
+                torch.nn.init.normal_(parameter, 0.0, spread)
     model.config.use_cache = False
     return model.eval()

@@ -95,9 +95,12 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _dumped(database: Database) -> Iterator[str]:
+    """The tables as the database has them, which before a migration is not as the models do."""
     with database.read() as session:
         yield json.dumps({_HEAD: version(database)})
-        for table in Base.metadata.sorted_tables:
+        for table in _schema(session.connection()).sorted_tables:
+            if table.name not in Base.metadata.tables:
+                continue  # the migrations' own
             order = list(table.primary_key.columns)
             for row in session.execute(sqlalchemy.select(table).order_by(*order)).mappings():
                 yield json.dumps({"table": table.name, "row": dict(row)}, ensure_ascii=False)

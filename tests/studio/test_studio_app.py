@@ -18,6 +18,7 @@ from burnish.studio.app import ROUTERS, create_app, open_studio
 from burnish.studio.caller import admit
 from burnish.studio.refusals import StudioError
 from burnish.studio.secret import VARIABLE
+from burnish.studio.serve import greeting
 from burnish.studio.settings import StudioSettings
 from tests.studio.studio_browser import ORIGIN, PASSWORD, Browser, studio
 from tests.studio.studio_people import SECRET
@@ -386,6 +387,20 @@ def test_flags_reach_a_reviewer_and_skipping_is_for_good(browsers):
     assert reviewer.post(f"/api/flags/{flag['flag']}/resolve", {"resolution": "withdrawn"}).status_code == 200
     assert reviewer.get("/api/projects/gems/flags").json()["flags"] == []
     assert reviewer.post("/api/projects/gems/next").json()["task"]["item"] not in (first, second)
+
+
+def test_the_first_start_makes_an_admin_by_a_link_that_is_good_once(tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    opened = open_studio(StudioSettings(folder=str(tmp_path), address=ORIGIN))
+    assert (tmp_path / "secret").is_file()
+    token = greeting(opened, demo=False)[-1].partition(f"{ORIGIN}/join#")[2]
+    new = Browser(opened)
+    wanted = {"token": token, "name": "Ada", "password": PASSWORD}
+    assert new.post("/api/join", wanted).json()["person"]["role"] == "admin"
+    assert Browser(opened).post("/api/join", {**wanted, "name": "Eve"}).status_code == 403
+    assert not any("/join#" in line for line in greeting(opened, demo=False))
+    assert any("no sample work" in line for line in greeting(opened, demo=True))
+    opened.database.close()
 
 
 def test_it_listens_beyond_this_machine_only_with_a_secret(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from importlib import resources
@@ -117,19 +118,36 @@ def later_schema(tmp_path: Path, body: str) -> str:
     return str(scripts)
 
 
-def test_an_older_database_is_backed_up_and_migrated(sqlite, tmp_path):
-    filled(sqlite)
-    before = rows(sqlite)
+def test_an_older_database_is_backed_up_and_migrated(database, tmp_path):
+    filled(database)
+    before = rows(database)
     scripts = later_schema(tmp_path, "op.execute('ALTER TABLE items ADD COLUMN topic TEXT')")
-    saved = tmp_path / "before.db"
-    assert migrate(sqlite, lambda: backup(sqlite, saved), scripts=scripts) == "9999"
-    assert rows(sqlite) == before
-    old = Database(f"sqlite:///{saved}")
+    saved = tmp_path / ("before.db" if database.is_sqlite else "before.jsonl")
+    assert migrate(database, lambda: backup(database, saved), scripts=scripts) == "9999"
+    assert rows(database) == before
+    old = Database(f"sqlite:///{tmp_path / 'old' / 'studio.db'}")
+    restore(old, saved)
     assert version(old) == "0001"
     assert rows(old) == before
     old.close()
     with pytest.raises(StudioError, match="has schema 9999, this Burnish knows up to 0001"):
-        migrate(sqlite, nothing)
+        migrate(database, nothing)
+
+
+def test_a_database_of_another_schema_is_saved_as_it_is(database, tmp_path):
+    """Before a migration the database has not all that the models have."""
+    filled(database)
+    with database.connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE items DROP COLUMN origin")
+    lines = backup(database, tmp_path / "saved.jsonl").read_text(encoding="utf-8").splitlines()
+    head, *saved = [json.loads(line) for line in lines]
+    assert head == {"burnish studio": "0001"}
+    found = [one["row"] for one in saved if one["table"] == "items"]
+    assert [(row["key"], row["gold"], "origin" in row) for row in found] == [
+        ("a", {"better": 1}, False),
+        ("b", None, False),
+    ]
+    assert {one["table"] for one in saved} == {"people", "projects", "items"}
 
 
 def test_a_migration_that_fails_changes_nothing(database, tmp_path):
@@ -176,20 +194,21 @@ def test_a_backup_moves_between_the_engines_and_goes_on_counting(sqlite, new_pos
     postgres.close()
 
 
-def test_a_backup_while_people_write_is_whole(sqlite, tmp_path):
-    filled(sqlite)
+def test_a_backup_while_people_write_is_whole(database, tmp_path):
+    filled(database)
     stop = threading.Event()
 
     def write() -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            with sqlite.write() as session:  # both or none
+            with database.write() as session:  # both or none
                 session.add_all([item(1, f"left {number}"), item(2, f"right {number}")])
 
     writer = threading.Thread(target=write)
     writer.start()
-    saved = [backup(sqlite, tmp_path / name) for name in ("a.db", "b.jsonl", "c.db")]
+    names = ("a.db", "b.jsonl", "c.db") if database.is_sqlite else ("a.jsonl", "b.jsonl")
+    saved = [backup(database, tmp_path / name) for name in names]
     stop.set()
     writer.join()
     for number, path in enumerate(saved):

@@ -29,7 +29,7 @@ from burnish.studio.projects import project_named
 from burnish.studio.refusals import Invalid
 from burnish.studio.shapes import SHAPES
 from burnish.studio.tables import Item, Judgement, Project
-from tests.studio.studio_people import SECRET, compare, people
+from tests.studio.studio_people import SECRET, compare, items, people
 
 ORDERS = st.integers(2, 6).flatmap(lambda count: st.permutations(range(count)))
 
@@ -206,6 +206,31 @@ def test_a_restored_copy_exports_the_same_bytes(demo, tmp_path):
         restore(copy, backup(demo, tmp_path / name))
         assert exports(copy) == before
         copy.close()
+
+
+def test_a_copy_in_postgres_exports_the_same_bytes(demo, new_postgres, tmp_path):
+    copy = Database(new_postgres)
+    restore(copy, backup(demo, tmp_path / "saved.jsonl"))
+    assert exports(copy) == exports(demo)
+    copy.close()
+
+
+def test_only_the_newest_of_a_chain_of_corrections_is_exported(database):
+    with database.write() as session:
+        (ada,) = people(session, 1)
+        project = compare(session, kind="thumbs", overlap=1)
+        items(session, project, 1, num_answers=1)
+        item = next_task(session, SECRET, project, ada, now=1).item
+        before = None
+        for number, good in enumerate((True, True, False)):
+            sent = Submission(
+                client_id=f"correction-{number}", item_id=item.id, content={"good": good}, supersedes=before
+            )
+            before = submit(session, ada, sent, 2 + number).judgement.id
+        (line,) = export(session, project, "unpaired", "jsonl")
+    (vote,) = json.loads(line)["columns"]["studio"]["votes"]
+    assert (vote["judgement"], vote["content"]) == (before, {"good": False})
+    assert json.loads(line)["completions"][0]["label"] is False
 
 
 def test_the_sample_leaves_something_to_do_everywhere(demo):

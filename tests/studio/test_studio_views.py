@@ -173,6 +173,25 @@ def test_agreement_and_leaderboard_count_what_agrees(voted):
     assert counts["languages"]["is"] == {"done": 0, "begun": 0, "untouched": 0, "withdrawn": 0, "goal": 0}
 
 
+def test_gold_items_show_who_says_what_is_right(database):
+    with database.write() as session:
+        ada, bo = people(session, 2)
+        project = compare(session, overlap=1, gold_rate=1.0)
+        items(session, project, 4, gold={"better": 1})
+        items(session, project, 2)
+        for person, right in ((ada, 3), (bo, 0)):
+            for number in range(4):
+                handed = next_task(session, SECRET, project, person, now=1)
+                assert handed.item.gold is not None
+                better = handed.lease.shown_order.index(1 if number < right else 0)
+                client_id = f"{person.pseudonym}-{number}-gold"
+                content = {"better": better, "strength": 1}
+                submit(session, person, Submission(client_id=client_id, item_id=handed.item.id, content=content), 2)
+        lines = {line["pseudonym"]: line for line in leaderboard(session, project)}
+    assert [(lines[one.pseudonym]["gold"], lines[one.pseudonym]["gold_right"]) for one in (ada, bo)] == [(4, 3), (4, 0)]
+    assert {(line["judged"], line["total"]) for line in lines.values()} == {(0, 0)}
+
+
 def test_views_of_other_kinds_are_refused(sqlite):
     with sqlite.write() as session:
         project = compare(session, kind="spans", overlap=1)

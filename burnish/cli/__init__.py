@@ -9,6 +9,7 @@
     talk.py        data inspect, chat
     curate.py      curate: a recipe, explain, what-if
     tokens.py      tokenise: the stage, where
+    scaling.py     scaling: the stage, a ladder of models, a fit to losses that are given
     studio.py      studio: serve, backup, restore, invite
     doctor.py      what this machine can do
 
@@ -29,7 +30,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 from burnish import __version__
-from burnish.cli import commands, curate, doctor, plan, stage, studio, talk, tokens
+from burnish.cli import commands, curate, doctor, plan, scaling, stage, studio, talk, tokens
 from burnish.cli.console import errors, say
 from burnish.config import nearest
 from burnish.errors import BurnishError, ConfigError, Stopped
@@ -43,6 +44,7 @@ COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "chat": (talk.chat, "talk to a model"),
     "curate": (curate.curate, "curate by a recipe; why a document was dropped; what another threshold would change"),
     "tokenise": (tokens.tokenise, "turn documents into token files; which document holds a training token"),
+    "scaling": (scaling.scaling, "train a ladder of small models, fit a scaling law, plan a budget"),
     "data": (talk.data, "look at data: format, counts, lengths, loss mask"),
     "studio": (studio.studio, "open the web app in which people write and judge data"),
     "explain": (commands.explain, "show what an artefact was made of, or how two differ"),

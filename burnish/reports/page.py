@@ -26,7 +26,8 @@ from burnish.reports.notes import CHECKED, notes
 from burnish.reports.points import PointChart
 from burnish.reports.records import Run
 from burnish.reports.rewards import RewardPanel
-from burnish.reports.scale import duration, number_of, percent, plain, points
+from burnish.reports.scale import duration, large, number_of, percent, plain, points
+from burnish.reports.scaling import ScalingPanel
 from burnish.reports.scores import scores_of
 from burnish.reports.texts import TextPanel
 from burnish.stats import Interval
@@ -77,6 +78,7 @@ def render(
     samples_per_kind: int,
     rewards: Sequence[RewardPanel] = (),
     frontier: Frontier | None = None,
+    laws: Sequence[ScalingPanel] = (),
     texts: TextPanel | None = None,
 ) -> str:
     """The page.
@@ -89,6 +91,7 @@ def render(
         rewards: measured reward models in the order to show them.
         frontier: a comparison of methods.
         texts: models that were measured on text.
+        laws: fitted scaling laws in the order to show them.
     """
     trainings = tuple(_training(node) for node in nodes if node.run and node.run.steps)
     scores = scores_of(evaluations, samples_per_kind=samples_per_kind) if evaluations else None
@@ -99,13 +102,14 @@ def render(
         .get_template("page.html")
         .render(
             title=title,
-            lede=_lede(nodes, evaluations, rewards, frontier, texts),
-            tiles=_tiles(evaluations, rewards, texts, nodes, total),
+            lede=_lede(nodes, evaluations, rewards, frontier, laws, texts),
+            tiles=_tiles(evaluations, rewards, laws, texts, nodes, total),
             sections=[
                 *([("frontier", "Comparison")] if frontier else []),
                 *_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind),
                 *([("reward", "Reward models")] if rewards else []),
                 *([("texts", "Text")] if texts else []),
+                *([("scaling", "Scaling laws")] if laws else []),
                 *([("training", "Learning curves")] if trainings else []),
                 ("cost", "Cost"),
                 ("lineage", "What ran"),
@@ -113,6 +117,7 @@ def render(
             scores=scores,
             rewards=rewards,
             frontier=frontier,
+            laws=laws,
             texts=texts,
             trainings=trainings,
             checked=CHECKED,
@@ -139,6 +144,7 @@ def environment() -> jinja2.Environment:
         percent=percent,
         points=points,
         plain=plain,
+        large=large,
         spaced=_spaced,
         shortened=_shortened,
         verdict=_verdict,
@@ -163,6 +169,7 @@ def _lede(
     evaluations: Sequence[Evaluation],
     rewards: Sequence[RewardPanel],
     frontier: Frontier | None,
+    laws: Sequence[ScalingPanel],
     texts: TextPanel | None,
 ) -> str:
     runs = [node for node in nodes if node.run]
@@ -170,7 +177,7 @@ def _lede(
     ran = f"{number_of(len(runs), 'stage')} ran"
     if len(runs) > 1 and trained:
         ran += f", {len(trained)} of them training ({_listed(trained)})"
-    if not evaluations and not rewards and not frontier and not texts:
+    if not evaluations and not rewards and not frontier and not laws and not texts:
         return f"{ran}. No model was measured, so this page says how training went, not what it changed."
     said = [f"{ran}."]
     if evaluations:
@@ -187,12 +194,15 @@ def _lede(
     if frontier:
         count = sum(run.series > 0 for run in frontier.runs)
         said.append(f"{number_of(count, 'run was', 'runs were')} compared by pass rate and KL.")
+    if laws:
+        said.append(f"{number_of(len(laws), 'scaling law was', 'scaling laws were')} fitted.")
     return " ".join(said)
 
 
 def _tiles(
     evaluations: Sequence[Evaluation],
     rewards: Sequence[RewardPanel],
+    laws: Sequence[ScalingPanel],
     texts: TextPanel | None,
     nodes: Sequence[Node],
     total: CostRow,
@@ -204,8 +214,9 @@ def _tiles(
         if interval := gain(before.of(TEST), after.of(TEST)):
             detail = f"points, {after.name} − {before.name} ({points(interval.low)} to {points(interval.high)})"
             tiles.append(Tile(name="gain", value=points(interval.estimate), detail=detail))
+    tiles += [_growth_tile(panel) for panel in laws]
     tiles += [_text_tile(model.name, model.bits) for model in (texts.models if texts else ())]
-    if not evaluations and not rewards and not texts:
+    if not evaluations and not rewards and not laws and not texts:
         tiles += _loss_tiles(nodes)
     tiles.append(Tile(name="time", value=total.time, detail=f"for {number_of(total.num_stages, 'stage')}"))
     tiles.append(Tile(name="peak memory", value=total.memory, detail="largest of any stage"))
@@ -222,6 +233,12 @@ def _accuracy_tile(panel: RewardPanel) -> Tile:
     right = panel.accuracy
     detail = f"of {right.count:,} pairs judged right ({percent(right.low)} to {percent(right.high)})"
     return Tile(name=panel.name, value=percent(right.estimate), detail=detail)
+
+
+def _growth_tile(panel: ScalingPanel) -> Tile:
+    growth = dict(panel.constants)["a"]
+    detail = f"power of the budget that the best size grows with ({plain(growth.low)} to {plain(growth.high)})"
+    return Tile(name=panel.name, value=plain(growth.estimate), detail=detail)
 
 
 def _text_tile(name: str, bits: Interval) -> Tile:

@@ -77,6 +77,14 @@ def plain(value: float) -> str:
     return signed(text, negative=value < 0)
 
 
+def large(value: float) -> str:
+    """A count or a budget as people say it: 1.2M, 31.9B, 5.76e23; what is below a thousand as `plain` has it."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if size <= value < 1e15:
+            return f"{plain(value / size)}{unit}"
+    return plain(value) if value < 1e3 else f"{value:.3g}".replace("e+", "e")
+
+
 def percent(value: float) -> str:
     """A share as whole percent; one decimal below 10%, where a point matters: 0.523 as 52%, 0.034 as 3.4%."""
     share = value * 100

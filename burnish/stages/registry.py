@@ -36,6 +36,7 @@ STAGES: Mapping[str, Entry] = {
     "import": Entry("burnish.stages.import_model:ImportStage", "bring a model into a plain Hugging Face directory"),
     "new-model": Entry("burnish.stages.new_model:NewModelStage", "make an untrained model from one dial, its depth"),
     "pretrain": Entry("burnish.stages.pretrain:PretrainStage", "train a model on plain text"),
+    "scaling": Entry("burnish.stages.scaling:ScalingStage", "fit a scaling law to pretraining runs, and plan a budget"),
     "denoise": Entry("burnish.stages.denoise:DenoiseStage", "train a BERT or T5 to fill in what was hidden from it"),
     "sft": Entry("burnish.stages.sft:SFTStage", "fine-tune a model on demonstrations"),
     "reward": Entry("burnish.stages.reward:RewardStage", "train a reward model on preferences"),

@@ -39,6 +39,7 @@ from burnish.reports.records import Run, read_run
 from burnish.reports.rewards import RewardPanel, read_reward
 from burnish.reports.samples import SideBySide
 from burnish.reports.scale import Scale
+from burnish.reports.scaling import ScalingPanel, read_scaling
 from burnish.reports.scores import Scores
 from burnish.reports.texts import TEXT_VERBS, TextModel, TextPanel, read_text_model, text_panel
 from burnish.stages.named_paths import named_paths
@@ -75,7 +76,7 @@ class ReportStage(Stage):
     def plan(self) -> Plan:
         """Read every record and answer, as `run` does, and say what was found."""
         found = self._read()
-        measured = [one.name for one in (*found.evaluations, *found.rewards, *found.texts)]
+        measured = [one.name for one in (*found.evaluations, *found.rewards, *found.laws, *found.texts)]
         stages = sum(node.run is not None for node in found.nodes)
         line = f"report on {stages} stages; measured models: {', '.join(measured) or 'none'}"
         if self.frontier:
@@ -92,12 +93,13 @@ class ReportStage(Stage):
             rewards=found.rewards,
             texts=texts,
             frontier=frontier_of(found.compared) if found.compared else None,
+            laws=found.laws,
             title=self.title,
             samples_per_kind=self.samples_per_kind,
         )
         (work.out / "report.html").write_text(page, encoding="utf-8")
         figures = metrics_of(found.evaluations) if found.evaluations else {}
-        figures |= {panel.name: panel.scores for panel in (*found.rewards, *found.texts)}
+        figures |= {panel.name: panel.scores for panel in (*found.rewards, *found.laws, *found.texts)}
         figures |= {"text_gaps": texts.gaps} if texts else {}
         if found.compared:
             figures["frontier"] = frontier_figures(found.compared)
@@ -111,7 +113,7 @@ class ReportStage(Stage):
         """The classes whose files make the page."""
         return (
             *(Chart, Compared, CostRow, DotPlot, Evaluation, Frontier, Graph, Interval, Label, Node, Panel, PointChart),
-            *(RewardPanel, Run, Scale, Scores, SideBySide, TextModel, TextPanel, Tile),
+            *(RewardPanel, Run, Scale, ScalingPanel, Scores, SideBySide, TextModel, TextPanel, Tile),
         )
 
     def _read(self) -> _Found:
@@ -127,6 +129,7 @@ class ReportStage(Stage):
             nodes=lineage([*folders.values(), *compared.values()], names),
             evaluations=evaluations,
             rewards=tuple(read_reward(n, f) for n, f in folders.items() if verbs[f] == "evaluate-reward"),
+            laws=tuple(read_scaling(n, f) for n, f in folders.items() if verbs[f] == "scaling"),
             texts=tuple(read_text_model(n, f) for n, f in folders.items() if verbs[f] in TEXT_VERBS),
             compared=read_compared(compared, evaluations) if compared else (),
         )
@@ -139,6 +142,7 @@ class _Found:
     nodes: tuple[Node, ...]
     evaluations: tuple[Evaluation, ...]
     rewards: tuple[RewardPanel, ...]
+    laws: tuple[ScalingPanel, ...]
     texts: tuple[TextModel, ...]
     compared: tuple[Compared, ...]
 

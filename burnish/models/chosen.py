@@ -16,6 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+PRODUCT_BYTES = 2**27
+"""Derivatives by logits that wait for one product; each product costs a pass over a gradient of the head's size."""
+
 
 def chosen_logp(hidden: Tensor, weight: Tensor, target: Tensor, *, scale: float, chunk: int) -> Tensor:
     """Log-prob of each target, nats.
@@ -62,15 +65,32 @@ class _ChosenLogp(torch.autograd.Function):
         if not by_weight:
             return (kept.float() * gradient[:, None]).to(kept.dtype), None, None, None, None
         hidden_gradient = torch.empty_like(kept) if by_hidden else None
-        weight_gradient = weight.new_zeros(weight.shape, dtype=torch.float32)
-        for part in _parts(len(target), ctx.chunk):
-            hidden = kept[part]
-            probability = torch.softmax(_logits(hidden, weight, ctx.scale), dim=-1)
-            rest = _rest(probability, target[part, None], ctx.scale).mul_(gradient[part, None]).to(weight.dtype)
+        products = []
+        for block in _parts(len(target), _tokens_of_product(weight, ctx.chunk)):
+            hidden, factor = kept[block], gradient[block, None] * ctx.scale
+            rest = weight.new_empty(len(hidden), len(weight))
+            for part in _parts(len(hidden), ctx.chunk):
+                probability = torch.softmax(_logits(hidden[part], weight, ctx.scale), dim=-1)
+                rest[part] = _rest(probability, target[block][part, None], factor[part])
             if hidden_gradient is not None:
-                torch.mm(rest, weight, out=hidden_gradient[part])
-            weight_gradient += rest.T @ hidden
-        return hidden_gradient, weight_gradient.to(weight.dtype), None, None, None
+                torch.mm(rest, weight, out=hidden_gradient[block])
+            products.append(rest.T @ hidden)
+        return hidden_gradient, _sum(products, weight), None, None, None
+
+
+def _tokens_of_product(weight: Tensor, chunk: int) -> int:
+    """How many tokens' derivatives by the logits are held, for one product with their hidden states."""
+    return max(chunk, PRODUCT_BYTES // (weight.element_size() * len(weight)) // chunk * chunk)
+
+
+def _sum(products: list[Tensor], like: Tensor) -> Tensor:
+    """The sum in float32, rounded once; of a single product nothing is to be summed."""
+    if len(products) == 1:
+        return products[0]
+    total = torch.zeros_like(like, dtype=torch.float32)
+    for product in products:
+        total += product
+    return total.to(like.dtype)
 
 
 def _parts(count: int, chunk: int) -> list[slice]:
@@ -82,8 +102,7 @@ def _logits(hidden: Tensor, weight: Tensor, scale: float) -> Tensor:
     return logits if scale == 1.0 else logits.mul_(scale)
 
 
-def _rest(probability: Tensor, chosen: Tensor, scale: float) -> Tensor:
-    """scale (onehot(chosen) - probability), in place of `probability`."""
-    rest = probability.neg_()
-    rest.scatter_add_(1, chosen, torch.ones_like(chosen, dtype=rest.dtype))
-    return rest if scale == 1.0 else rest.mul_(scale)
+def _rest(probability: Tensor, chosen: Tensor, factor: Tensor | float) -> Tensor:
+    """factor (onehot(chosen) - probability), in place of `probability`. (n, V), (n, 1), (n, 1)"""
+    ones = torch.ones_like(chosen, dtype=probability.dtype)
+    return probability.mul_(-factor).scatter_add_(1, chosen, ones * factor)

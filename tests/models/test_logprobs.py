@@ -8,7 +8,7 @@ from torch.distributions import Categorical, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from burnish.models import logprobs
+from burnish.models import chosen, logprobs
 from burnish.models.logprobs import OUTPUTS, Head, Teacher, token_outputs
 from burnish.numerics import generator_from
 
@@ -165,6 +165,18 @@ def test_the_chunk_size_does_not_matter(chunk):
         assert torch.allclose(found[output], expected[output], atol=1e-6), output
     for gradient, slope in zip(gradients, slopes, strict=True):
         assert torch.allclose(gradient, slope, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 4, 7, N, 5000])
+def test_how_many_tokens_share_a_product_does_not_matter(tokens, monkeypatch):
+    hidden, target = sample()
+    own = head()
+    monkeypatch.setattr(chosen, "PRODUCT_BYTES", 4 * len(own.weight) * tokens)
+    found, gradients = with_gradients(hidden, own, target, token_outputs, reads=frozenset({"logp"}), chunk=2)
+    expected, wanted = with_gradients(hidden, own, target, lambda *three: {"logp": reference(*three)["logp"]})
+    assert torch.allclose(found["logp"].double(), expected["logp"], atol=2e-5)
+    for gradient, slope in zip(gradients, wanted, strict=True):
+        assert torch.allclose(gradient.double(), slope.double(), atol=1e-4 * float(slope.abs().max()))
 
 
 def test_without_gradients_the_values_are_the_same():

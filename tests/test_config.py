@@ -107,6 +107,26 @@ def test_a_changed_kind_starts_from_the_defaults_of_its_shape():
     assert back.must == Cosine(warmup=1, floor=0.1)
 
 
+@settings
+class WithUsual:
+    """Its choice may be left out."""
+
+    schedule: Cosine | Constant | None = setting(None, "the rate", usual="constant")
+
+
+def test_a_choice_that_is_left_out_is_the_usual_one():
+    assert load(WithUsual, {}).schedule is None
+    assert load(WithUsual, {"schedule": {}}).schedule == Constant()
+    assert load(WithUsual, {"schedule": {"warmup": 3}}).schedule == Constant(warmup=3)
+    assert load(WithUsual, {"schedule": {"kind": "cosine", "floor": 0.5}}).schedule == Cosine(floor=0.5)
+    assert mistakes_of({"schedule": {"floor": 1}}, WithUsual) == [
+        "unknown setting 'schedule.floor' (value 1); known here: kind, warmup"
+    ]
+    shown = {leaf.name: leaf for leaf in leaves(WithUsual) if not leaf.shape}
+    assert shown["schedule"].choices == ("none", "{}")
+    assert shown["schedule.kind"].default == "constant"
+
+
 def test_every_mistake_is_listed_once_with_the_nearest_spelling():
     found = mistakes_of(
         {

@@ -23,6 +23,7 @@ def setting(
     unit: str = "",
     source: bool = False,
     own_words: tuple[str, ...] = (),
+    usual: str = "",
     **limits: Any,
 ) -> Any:
     """Describe one field of a settings class.
@@ -34,9 +35,10 @@ def setting(
         source: the value names something outside of the settings (a model, a data file, a stage's artefact), whose
             content belongs to the identity of a run.
         own_words: values of a source that name nothing outside, such as "start".
+        usual: of a choice between shapes, the `kind` that is meant where none is given.
         limits: pydantic's constraints: `gt`, `ge`, `lt`, `le`, `min_length`, `pattern`.
     """
-    extra: dict[str, Any] = {"unit": unit, "source": source, "own_words": own_words}
+    extra: dict[str, Any] = {"unit": unit, "source": source, "own_words": own_words, "usual": usual}
     if isinstance(default, (list, dict)):
         raise TypeError("use a tuple or a frozen value as the default of a setting")
     return pydantic.Field(default, description=meaning, json_schema_extra=extra, **limits)
@@ -73,6 +75,12 @@ def own_words(cls: type, name: str) -> tuple[str, ...]:
     """Values of a source that name nothing outside of the settings."""
     extra = typing.cast(dict[str, Any], info_of(cls, name).json_schema_extra or {})
     return tuple(extra.get("own_words", ()))
+
+
+def usual_kind(cls: type, name: str) -> str:
+    """The shape that is meant where a mapping without `kind` is given for the field, "" if one must be named."""
+    extra = typing.cast(dict[str, Any], info_of(cls, name).json_schema_extra or {})
+    return str(extra.get("usual", ""))
 
 
 def options(hint: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
-from burnish.config.declare import default_of, info_of, is_source, kind_of, options, shapes, type_name
+from burnish.config.declare import default_of, info_of, is_source, kind_of, options, shapes, type_name, usual_kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def _union_leaves(cls: type, field: str, name: str, hint: Any, default: Any, sha
     nested, meaning = shapes(hint), info_of(cls, field).description or ""
     if type(None) in options(hint):
         shown = default if default is None or default is ... else "{}"
-        choices = ("none", "{}") if len(nested) == 1 else ("none",)
+        choices = ("none", "{}") if len(nested) == 1 or usual_kind(cls, field) else ("none",)
         yield Leaf(
             name=name,
             type="|".join(choices),
@@ -99,7 +99,7 @@ def _union_leaves(cls: type, field: str, name: str, hint: Any, default: Any, sha
         )
     if len(nested) > 1:
         kinds = tuple(kind_of(option) for option in nested)
-        chosen = kind_of(type(default)) if type(default) in nested else default
+        chosen = kind_of(type(default)) if type(default) in nested else usual_kind(cls, field) or default
         yield Leaf(
             name=f"{name}.kind",
             type="|".join(kinds),

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import pydantic
 
-from burnish.config.declare import default_of, info_of, is_settings, kind_of, options, shapes, type_name
+from burnish.config.declare import default_of, info_of, is_settings, kind_of, options, shapes, type_name, usual_kind
 from burnish.config.plain import dump, merged
 from burnish.errors import ConfigError, shown
 
@@ -60,6 +60,7 @@ def _built(cls: type, values: Mapping[str, Any], prefix: str, mistakes: list[str
             broken.add("")
             continue
         count = len(mistakes)
+        value = _with_kind(value, usual_kind(cls, name))
         opened = _opened(hints[name], default_of(cls, name), value, f"{prefix}{name}", mistakes)
         if len(mistakes) > count:
             broken.add(name)
@@ -70,6 +71,11 @@ def _built(cls: type, values: Mapping[str, Any], prefix: str, mistakes: list[str
     except pydantic.ValidationError as error:
         mistakes.extend(_mistakes(cls, hints, error, prefix, broken))
         return None
+
+
+def _with_kind(value: Any, usual: str) -> Any:
+    """A mapping with the usual kind, where there is one and none is named; everything else as it is."""
+    return {"kind": usual, **value} if usual and isinstance(value, Mapping) and "kind" not in value else value
 
 
 def _opened(hint: Any, default: Any, value: Any, path: str, mistakes: list[str]) -> Any:

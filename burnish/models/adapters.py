@@ -1,6 +1,8 @@
-"""Low-rank adapters through peft: LoRA (Hu et al. 2021) and DoRA (Liu et al. 2024), added, switched off, merged.
+"""Adapters on a model: added, switched off, folded into the weights for a while, merged into them for good.
 
-    LoRA  W x + (alpha / r) B A x,  B = 0 at the start        DoRA  m (W + B A) / ||W + B A||  column by column
+    lora.py         low-rank updates of weights, by peft: they merge
+    bottleneck.py   small layers of their own          prefix.py   keys and values in front of every prompt
+    prompt.py       embeddings in front of every prompt
 
 The reference of a preference run is the model it started from: with a fresh adapter that is the same model with the
 adapter off, whatever adapters were merged before. A merge is checked by comparing logits before it is trusted.
@@ -8,78 +10,69 @@ adapter off, whatever adapters were merged before. A merge is checked by compari
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
-from burnish.config import setting, settings
 from burnish.errors import ModelError
-from burnish.numerics import generator_from, seed_from
+from burnish.models.attached import switched_off
+from burnish.models.bottleneck import Bottlenecks, add_bottlenecks
+from burnish.models.front import front_of
+from burnish.models.lora import Dora, Lora, LowRank, add_lora
+from burnish.models.prefix import PrefixTuning, add_prefix
+from burnish.models.prompt import PromptTuning, add_prompt
+from burnish.numerics import generator_from
 
 MERGE_TOLERANCE = 2e-3
 """Largest difference of a float32 log-probability (nats) that a merge may make."""
 
 
-@settings
-class Lora:
-    """A low-rank adapter on the linear layers."""
+Adapter = Lora | Dora | Bottlenecks | PrefixTuning | PromptTuning
+"""What may be trained in place of all weights."""
 
-    method: Literal["lora", "dora"] = setting("lora", "dora also learns the magnitude of each weight column")
-    rank: int = setting(16, "rank r of the update", ge=1)
-    alpha: float = setting(32.0, "the update is scaled by alpha / rank", gt=0)
-    dropout: float = setting(0.0, "dropout on the adapter's input", ge=0, lt=1)
-    targets: tuple[str, ...] = setting(
-        (), "names of the linear layers that get one, such as q_proj; empty for all but the output head"
-    )
+_ADD: Mapping[type, Callable[..., PreTrainedModel | PeftModel]] = {
+    Lora: add_lora,
+    Dora: add_lora,
+    Bottlenecks: add_bottlenecks,
+    PrefixTuning: add_prefix,
+    PromptTuning: add_prompt,
+}
 
 
-def add_lora(model: PreTrainedModel, lora: Lora, *, seed: int) -> PeftModel:
+def add_adapter(model: PreTrainedModel, adapter: Adapter, *, seed: int) -> PreTrainedModel | PeftModel:
     """Put a fresh adapter on `model`; only the adapter's weights require gradients.
 
+    Returns:
+        What holds the adapter: peft's model for low-rank ones, `model` itself for all others.
+
     Raises:
-        ModelError: a target names no layer of the model, or one that peft cannot adapt (DoRA on fused experts).
+        ModelError: the model cannot have it.
     """
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.targets) if lora.targets else "all-linear",
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps its weights turned
-        use_dora=lora.method == "dora",
-        task_type="CAUSAL_LM" if model.can_generate() else None,  # a reward model's backbone generates nothing
-    )
-    with torch.random.fork_rng(devices=[]), _old_names():
-        # Its settings for fused experts do apply; it looks for them among modules, and they are parameters.
-        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
-        torch.default_generator.manual_seed(seed_from(seed, "lora"))  # peft draws on the CPU; leave other devices alone
-        try:
-            return get_peft_model(model, config)
-        except ValueError as error:
-            where = ", ".join(lora.targets) or "all linear layers; name those that get one in targets"
-            raise ModelError(f"cannot add the adapter to {where}: {error}") from error
+    return _ADD[type(adapter)](model, adapter, seed=seed)
 
 
-def read_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
-    """Put a saved adapter on `model`."""
-    with _old_names():
-        return PeftModel.from_pretrained(model, str(folder))
+def virtual_tokens(adapter: Adapter | None) -> int:
+    """How many virtual tokens an adapter puts in front of every prompt."""
+    return adapter.length if isinstance(adapter, (PrefixTuning, PromptTuning)) else 0
 
 
-@contextmanager
-def _old_names() -> Iterator[None]:
-    """peft asks transformers by a name that it has deprecated; nothing a user could act on."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
-        yield
+def require_merging(adapter: Adapter | None, what: str) -> None:
+    """Refuse an adapter that is no change of weights, where the result must be a plain model.
+
+    Args:
+        adapter: that is to be trained.
+        what: why, and what to type instead; the end of the message.
+
+    Raises:
+        ValueError: it cannot be merged.
+    """
+    if adapter is not None and not isinstance(adapter, LowRank):
+        raise ValueError(f"an adapter of kind {adapter.kind} cannot be merged into the weights; {what}")
 
 
 @contextmanager
@@ -89,7 +82,8 @@ def adapter_off(model: PeftModel | PreTrainedModel) -> Iterator[None]:
         with model.disable_adapter():
             yield
     else:
-        yield
+        with switched_off(model):
+            yield
 
 
 @contextmanager
@@ -139,7 +133,7 @@ def merged(model: PeftModel) -> PreTrainedModel:
 def sample_logps(model: PreTrainedModel) -> Tensor:
     """Log-probabilities of the whole vocabulary on a few fixed random tokens, to compare two models. (T, V)
 
-    Without dropout; the model is left in the mode and with the attention that it came with.
+    With what is attached, and without dropout; the model is left in the mode and with the attention that it came with.
     """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = torch.randint(0, vocabulary, (1, 16), generator=generator_from("sample_logps"))
@@ -148,6 +142,17 @@ def sample_logps(model: PreTrainedModel) -> Tensor:
     model.eval()
     device = next(model.parameters()).device
     with torch.no_grad():
-        logits = model(input_ids=tokens.to(device), use_cache=False).logits[0].float()
+        logits = _logits(model, tokens.to(device))[0].float()
     model.train(training).set_attn_implementation(implementation)
     return torch.log_softmax(logits, dim=-1).cpu()
+
+
+def _logits(model: PreTrainedModel, tokens: Tensor) -> Tensor:
+    """By the model's own forward, behind what stands in front of its prompts. (B, T) -> (B, T, V)"""
+    logits: Tensor
+    if (front := front_of(model)) is None:
+        logits = model(input_ids=tokens, use_cache=False).logits
+    else:
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        logits = model.get_output_embeddings()(front.rows(model, tokens, torch.ones_like(tokens), positions))
+    return logits

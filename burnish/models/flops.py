@@ -95,7 +95,7 @@ def forward_flops(parameters: Parameters, extent: Extent, *, head: bool = True, 
 
 
 def training_flops(
-    parameters: Parameters, extent: Extent, *, head: bool = True, adapter: int = 0, twice: bool = False
+    parameters: Parameters, extent: Extent, *, head: bool = True, adapter: int | None = None, twice: bool = False
 ) -> int:
     """Of a forward and a backward pass.
 
@@ -103,11 +103,13 @@ def training_flops(
         parameters: of the model.
         extent: of the batch.
         head: as for `forward_flops`.
-        adapter: weights of the adapters; the others are frozen then. 0 trains all weights.
+        adapter: weights of the adapters that tokens are multiplied with, 0 for prompts and prefixes; the model's own
+            are frozen then. None trains all weights.
         twice: gradient checkpointing.
     """
-    forward = forward_flops(parameters, extent, head=head, adapter=adapter)
-    layers = (2 if adapter else 4) * parameters.layer_products * extent.tokens + 4 * adapter * extent.tokens
-    again = forward_flops(parameters, extent, head=False, adapter=adapter) if twice else 0
-    output = head * (2 if adapter else 6) * parameters.head_products * extent.scored
+    added, whole = adapter or 0, adapter is None
+    forward = forward_flops(parameters, extent, head=head, adapter=added)
+    layers = (4 if whole else 2) * parameters.layer_products * extent.tokens + 4 * added * extent.tokens
+    again = forward_flops(parameters, extent, head=False, adapter=added) if twice else 0
+    output = head * (6 if whole else 2) * parameters.head_products * extent.scored
     return forward + layers + again + output + 10 * extent.pairs * parameters.attention_width

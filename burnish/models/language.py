@@ -19,8 +19,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 from burnish.batch import Branch, PaddedRows, Tree, TreeBatch, pack, padded_rows
 from burnish.errors import ModelError
 from burnish.models import attention
+from burnish.models.attached import switched_off
 from burnish.models.attention import Layout, Rules, TreeLayout
 from burnish.models.flex import tree_layout
+from burnish.models.front import front_of, fronted, num_virtual
 from burnish.models.logprobs import OUTPUTS, Head, Teacher, token_outputs
 from burnish.models.norms import replace_norms
 from burnish.numerics import TOLERANCE, generator_from
@@ -106,12 +108,21 @@ class LanguageModel(nn.Module):
         return self._row_states(rows).index_select(0, rows.last_B())
 
     def _tree_states(self, batch: TreeBatch) -> Tensor:
-        layout = tree_layout(batch.segments, batch.tokens_T.device)
-        return self.run_layout(batch.tokens_T[None], batch.positions_T[None], layout)[0]
+        """Hidden states of the row's own tokens. (T, D)"""
+        front = front_of(self.model)
+        if front is None:
+            layout = tree_layout(batch.segments, batch.tokens_T.device)
+            return self.run_layout(batch.tokens_T[None], batch.positions_T[None], layout)[0]
+        row = fronted(batch, front.length)
+        layout = tree_layout(row.segments, batch.tokens_T.device)
+        states = self.run_layout(row.tokens_T[None], row.positions_T[None], layout, row.places)
+        return states[0].index_select(0, row.own_T)
 
     def _row_states(self, rows: PaddedRows) -> Tensor:
         """Hidden states of padded rows. (B*L, D)"""
-        self.require_short_rows(rows.tokens_BL.shape[1])
+        self.require_short_rows(num_virtual(self.model) + rows.tokens_BL.shape[1])
+        if (front := front_of(self.model)) is not None:
+            return front.rows(self.model, rows.tokens_BL, rows.mask_BL, rows.positions_BL).flatten(0, 1)
         out: Any = self.model.get_decoder()(
             input_ids=rows.tokens_BL, attention_mask=rows.mask_BL, position_ids=rows.positions_BL, use_cache=False
         )
@@ -130,10 +141,19 @@ class LanguageModel(nn.Module):
                 f"by the length of the row beyond {self._row_limit}; set text.max_tokens to {self._row_limit} or less"
             )
 
-    def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
-        """Hidden states of every token under a layout. (B, T) -> (B, T, D)"""
+    def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout, places: Tensor | None = None) -> Tensor:
+        """Hidden states of every token under a layout. (B, T) -> (B, T, D)
+
+        Args:
+            tokens, positions: virtual ones included.
+            layout: of them all.
+            places: of virtual tokens (front.py), None if there are none among them.
+        """
+        named: Mapping[str, Tensor] = {"input_ids": tokens}
+        if places is not None and (front := front_of(self.model)) is not None:
+            named, layout = front.placed(self.model, tokens, layout, places)
         out: Any = self.model.get_decoder()(
-            input_ids=tokens, position_ids=positions, attention_mask=None, use_cache=False, layout=layout
+            **named, position_ids=positions, attention_mask=None, use_cache=False, layout=layout
         )
         states: Tensor = out.last_hidden_state
         return states
@@ -335,7 +355,7 @@ def _check(
     *,
     unit: str,
 ) -> None:
-    """Compare what a part gives with what the model's own forward gives on each path alone."""
+    """Compare what a part gives with the model's own forward on each path alone, both without what is attached."""
     config = part.model.config
     device = next(part.model.parameters()).device
     vocabulary = int(_settings(config)["vocab_size"])
@@ -349,7 +369,7 @@ def _check(
     batch = _check_batch(prompts, answers).to(device)
     other = _check_batch(prompts, [[sibling, answers[0][1]], answers[1]]).to(device)
     name = type(part.model).__name__
-    with torch.no_grad():
+    with torch.no_grad(), switched_off(part.model):
         try:
             found, changed = measured(batch), measured(other)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:

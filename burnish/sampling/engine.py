@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from burnish.errors import ModelError
 from burnish.models.adapters import folded
+from burnish.models.front import num_virtual
 from burnish.models.language import LanguageModel, head_of
 from burnish.models.packed import packed
 from burnish.numerics import generator_from
@@ -77,7 +78,8 @@ class InProcessEngine:
             ModelError: a prompt is empty, or it and its completion do not fit the model's context or the cache; names
                 the request.
         """
-        limit = min(int(self.part.model.config.max_position_embeddings), self.cache_tokens)
+        model = self.part.model
+        limit = min(int(model.config.max_position_embeddings), self.cache_tokens) - num_virtual(model)
         require_room(requests, decoding, limit=limit, what="the context and the cache hold")
         if not any(request.num_samples for request in requests):
             return [[] for _ in requests]
@@ -124,6 +126,7 @@ class _Run:
 
     Attributes:
         unread: prompts that have not been computed, the next one last.
+        virtual: how many virtual tokens stand in front of every prompt (front.py), in the cache too.
         prompts: those in the cache, by slot.
         logits: the last ones (V,) of prompts in the cache that have samples waiting.
         rows: the samples in the cache, by row.
@@ -135,13 +138,14 @@ class _Run:
         self.decoding = decoding
         self.device = next(engine.part.parameters()).device
         self.head = head_of(engine.part.model)
+        self.virtual = num_virtual(engine.part.model)
         self.unread = self._prompts(seed)[::-1]
         self.prompts: list[_Prompt] = []
         self.logits: dict[_Prompt, Tensor] = {}
         self.rows: list[_Row] = []
         self.cache = fitting_cache(
             engine.cache_tokens,
-            prompt_tokens=max(len(prompt.tokens) for prompt in self.unread),
+            prompt_tokens=self.virtual + max(len(prompt.tokens) for prompt in self.unread),
             row_tokens=decoding.max_tokens,
             num_prompts=len(self.unread),
             num_samples=sum(len(prompt.waiting) for prompt in self.unread),
@@ -191,14 +195,22 @@ class _Run:
             self._prefill(new)
 
     def _prefill(self, new: Sequence[_Prompt]) -> None:
-        lengths = [len(prompt.tokens) for prompt in new]
-        tokens = torch.tensor([token for prompt in new for token in prompt.tokens], device=self.device)
+        blanks = (0,) * self.virtual
+        lengths = [self.virtual + len(prompt.tokens) for prompt in new]
+        tokens = torch.tensor([token for prompt in new for token in (*blanks, *prompt.tokens)], device=self.device)
         positions = torch.cat([torch.arange(length, device=self.device) for length in lengths])
         layout = Prefill(self.cache, lengths, first=len(self.prompts))
-        hidden = self.engine.part.run_layout(tokens[None], positions[None], layout)[0]
         ends = torch.tensor(lengths, device=self.device).cumsum(0) - 1
+        hidden = self.engine.part.run_layout(tokens[None], positions[None], layout, self._places(lengths))[0]
         self.logits.update(zip(new, self._logits(hidden[ends]), strict=True))
         self.prompts.extend(new)
+
+    def _places(self, lengths: Sequence[int]) -> Tensor | None:
+        """Where the virtual tokens stand in a row of prompts, None if there are none."""
+        if not self.virtual:
+            return None
+        starts = [sum(lengths[:number]) for number in range(len(lengths))]
+        return torch.tensor([start + place for start in starts for place in range(self.virtual)], device=self.device)
 
     def _start_samples(self) -> None:
         """Give free rows to waiting samples of the prompts that are there; each draws its first token."""
@@ -216,7 +228,7 @@ class _Run:
     def _decode(self) -> None:
         """One more token for every row."""
         slots = {prompt: slot for slot, prompt in enumerate(self.prompts)}
-        prompt_lengths = [len(row.prompt.tokens) for row in self.rows]
+        prompt_lengths = [self.virtual + len(row.prompt.tokens) for row in self.rows]
         row_lengths = [len(row.tokens) - 1 for row in self.rows]
         layout = Decode(
             self.cache,

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from burnish.models.adapters import add_lora
+from burnish.models.adapters import add_adapter
 from burnish.models.flops import Extent, forward_flops, training_flops
+from burnish.models.lora import LowRank
 from burnish.models.parameters import Parameters, empty_model, model_parameters
 from burnish.numerics import default_device
 from burnish.sampling.cache import fitting_cache
@@ -123,8 +124,13 @@ def _adapter_size(demand: Demand, part: Trained) -> int:
     """Weights of the adapter of a part, 0 without one."""
     if demand.adapter is None:
         return 0
-    adapted = add_lora(empty_model(part.config), demand.adapter, seed=0)
+    adapted = add_adapter(empty_model(part.config), demand.adapter, seed=0)
     return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+
+
+def _multiplied(demand: Demand, adapter: int) -> int | None:
+    """Weights of an adapter that tokens are multiplied with, None without an adapter."""
+    return None if demand.adapter is None else 0 if demand.virtual else adapter
 
 
 def _holding(
@@ -151,6 +157,7 @@ def _holding(
             TrainedPart(
                 weights=found.total + adapter,
                 trained=adapter or found.total,
+                folds=isinstance(demand.adapter, LowRank),
                 layer=(found.attention + found.feed_forward) // layers,
                 table=found.head_products,
                 itemsize=itemsize,
@@ -198,7 +205,13 @@ def _flops(demand: Demand, parameters: Mapping[str, Parameters], adapters: Mappi
     extents = [demand.extent(micro.items) for batch in demand.batches for micro in batch if not micro.spare]
     total = sum(extents, nothing)
     flops = sum(
-        training_flops(parameters[part.name], total, head=part.head, adapter=adapters[part.name], twice=demand.twice)
+        training_flops(
+            parameters[part.name],
+            total,
+            head=part.head,
+            adapter=_multiplied(demand, adapters[part.name]),
+            twice=demand.twice,
+        )
         for part in demand.trained
     )
     policy = parameters[demand.trained[0].name]

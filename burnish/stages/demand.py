@@ -7,7 +7,7 @@ looked at; answers that a run has yet to sample are taken as long as they may ge
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import Branch, Tree
-from burnish.models.adapters import Lora
+from burnish.models.adapters import Adapter, virtual_tokens
 from burnish.models.flops import Extent, padded_extent, tree_extent
 from burnish.models.language import LanguageModel, layout_for
 from burnish.models.load import load_config
@@ -94,7 +94,7 @@ class Demand:
 
     trained: tuple[Trained, ...]
     frozen: Mapping[str, PretrainedConfig]
-    adapter: Lora | None
+    adapter: Adapter | None
     dtype: torch.dtype
     layout: Literal["tree", "padded"]
     twice: bool
@@ -105,6 +105,11 @@ class Demand:
     sampling: Sampling | None
 
     @property
+    def virtual(self) -> int:
+        """Virtual tokens in front of every prompt."""
+        return virtual_tokens(self.adapter)
+
+    @property
     def largest(self) -> Sequence[Tree]:
         """The micro-batch that takes the most tokens."""
         cost = packed_cost if self.layout == "tree" else padded_cost
@@ -112,8 +117,9 @@ class Demand:
         return max(micros, key=cost)
 
     def extent(self, trees: Sequence[Tree]) -> Extent:
-        """The size of trees in the layout that runs."""
-        return tree_extent(trees) if self.layout == "tree" else padded_extent(trees)
+        """The size of trees in the layout that runs, virtual tokens included."""
+        longer = [replace(tree, prompt=(0,) * self.virtual + tuple(tree.prompt)) for tree in trees]
+        return tree_extent(longer) if self.layout == "tree" else padded_extent(longer)
 
 
 def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
@@ -230,7 +236,7 @@ def _sampling(stage: OnlineStage, longest: int) -> Sampling:
     return Sampling(
         prompts=stage.per_rollout(),
         samples=stage.rollout.num_samples,
-        prompt_tokens=longest,
+        prompt_tokens=virtual_tokens(stage.adapter) + longest,
         answer_tokens=stage.rollout.decoding.max_tokens,
         cache_tokens=stage.rollout.cache_tokens,
         max_rows=stage.rollout.max_rows,

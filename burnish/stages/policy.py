@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from burnish.batch import Tree
 from burnish.config import setting, settings
-from burnish.models.adapters import merged
+from burnish.models.adapters import merged, require_merging
 from burnish.models.language import language_model
 from burnish.models.save import save_adapter, save_model
 from burnish.stages.prepare import Prepared
@@ -31,6 +31,10 @@ class PolicyStage(TrainingStage):
     def __post_init__(self) -> None:
         if self.adapter_only and self.adapter is None:
             raise ValueError("adapter_only needs an adapter; add --adapter.rank 16, or leave adapter_only out")
+        if not self.adapter_only:
+            require_merging(
+                self.adapter, "add --adapter_only true: it is saved beside its model, and all verbs read it"
+            )
 
     def other_reference(self) -> str | None:
         """A model that is the reference of objectives that need one; None for the start of the run."""
@@ -53,7 +57,7 @@ class PolicyStage(TrainingStage):
     def save(self, trained: Start, prepared: Prepared, folder: Path) -> None:
         """The model with its adapter merged, or the adapter alone."""
         model, tokenizer, template_hash = trained.model, prepared.tokenizer, prepared.template_hash
-        if isinstance(model, PeftModel) and self.adapter_only:
+        if self.adapter_only:
             save_adapter(model, tokenizer, folder, template_hash=template_hash, base=self.model)
         else:
             finished = merged(model) if isinstance(model, PeftModel) else model

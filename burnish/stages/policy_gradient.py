@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from burnish.batch import Tree
 from burnish.config import setting, settings
 from burnish.errors import TemplateError
-from burnish.models.adapters import add_lora
+from burnish.models.adapters import add_adapter
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
 from burnish.models.value import HeadStart, PolicyWithValue, policy_with_value, value_model, value_model_from_reward
@@ -234,7 +234,7 @@ class PPOStage(PolicyGradientStage):
         if self.adapter is None:
             backbone.requires_grad_(True)
         else:
-            add_lora(backbone, self.adapter, seed=seed_from(self.seed, "critic"))
+            add_adapter(backbone, self.adapter, seed=seed_from(self.seed, "critic"))
         exact = {name: value.detach() for name, value in trainable_parameters(module).items()}
         device = default_device()
         dtype = compute_dtype(self.train.precision, device)

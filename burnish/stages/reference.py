@@ -62,7 +62,11 @@ def reference_logps(
         return found
     work.say(f"computing reference log-probs of {len(trees)} examples with {source}")
     clock = time.monotonic()
-    values = _computed(trees, start if other is None else _loaded(other, train), train, ranks)
+    if other is None:
+        with adapter_off(start.model):
+            values = _computed(trees, start, train, ranks)
+    else:  # with whatever stands beside its weights
+        values = _computed(trees, _loaded(other, train), train, ranks)
     if work.leads:
         write_column(path, values, identity)
     work.say(f"reference log-probs of {len(trees)} examples computed in {time.monotonic() - clock:.1f} s")
@@ -85,8 +89,7 @@ def check_reference(reference: str, prepared: Prepared, template: TemplateSettin
 def _computed(trees: Sequence[Tree], reference: Start, train: Training, ranks: Ranks) -> list[tuple[float, ...]]:
     device = next(reference.module.parameters()).device
     budget, cost = train.token_budget, reference.cost
-    with adapter_off(reference.model):
-        return completion_logps(reference.module, trees, budget=budget, cost=cost, device=device, ranks=ranks)
+    return completion_logps(reference.module, trees, budget=budget, cost=cost, device=device, ranks=ranks)
 
 
 def _loaded(source: str, train: Training) -> Start:

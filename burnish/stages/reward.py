@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from burnish.config import setting, settings
 from burnish.models.adapters import merged
 from burnish.models.classifier import save_reward_model
+from burnish.models.lora import Dora, Lora
 from burnish.models.score import ScoreModel, score_model
 from burnish.objectives.objective import Objective
 from burnish.objectives.reward import BradleyTerry
@@ -29,6 +30,9 @@ class RewardStage(TrainingStage):
     verb: ClassVar[str] = "reward"
     main: ClassVar[str] = "scorer"
 
+    adapter: Lora | Dora | None = setting(
+        None, "train an adapter in place of all weights; one that merges, as the result is one classifier", usual="lora"
+    )
     heads: int = setting(1, "scores of each answer; more than one are an ensemble on one model", ge=1)
     objective: BradleyTerry = setting(BradleyTerry(), "the loss")
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from burnish.batch import Tree
-from burnish.models.adapters import Lora, add_lora
+from burnish.models.adapters import Adapter, add_adapter
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
 from burnish.models.score import ScoreModel
@@ -71,7 +71,7 @@ class Start:
         return replace(self, exact=undivided(self.exact, self.module))
 
 
-def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter: Lora | None, seed: int) -> Start:
+def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter: Adapter | None, seed: int) -> Start:
     """Load a model and make it ready, in float32 on the CPU.
 
     Args:
@@ -82,7 +82,7 @@ def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter:
     """
     plain = load_model(source)
     module = build(plain)
-    model = add_lora(plain, adapter, seed=seed) if adapter else plain.requires_grad_(True)
+    model = add_adapter(plain, adapter, seed=seed) if adapter else plain.requires_grad_(True)
     exact = {name: value.detach() for name, value in trainable_parameters(module).items()}
     return Start(source=source, model=model, module=module, exact=exact)
 
@@ -99,7 +99,7 @@ def learned(
     masters: Mapping[str, nn.Parameter],
     build: Callable[[PreTrainedModel], Module],
     *,
-    adapter: Lora | None,
+    adapter: Adapter | None,
     seed: int,
     ranks: Ranks,
 ) -> Start | None:

@@ -26,9 +26,10 @@ from burnish.batch import Tree
 from burnish.config import dump, setting, settings
 from burnish.data.read import Reading
 from burnish.errors import ConfigError, DataError
-from burnish.models.adapters import Lora
+from burnish.models.adapters import Adapter
 from burnish.models.card import model_card, push
 from burnish.models.flex import attention_by, attention_for
+from burnish.models.load import require_whole
 from burnish.models.save import SaveDtype
 from burnish.numerics import default_device
 from burnish.objectives.objective import Objective
@@ -60,7 +61,7 @@ class TrainingStage(Stage):
     held_out: int = setting(0, "examples to take out of the data for the same purpose", unit="examples", ge=0)
     steps: int | None = setting(None, "updates; from train.epochs if not given", unit="steps", ge=1)
     seed: int = setting(0, "of the order of the data, fresh adapters and dropout")
-    adapter: Lora | None = setting(None, "train a low-rank adapter in place of all weights")
+    adapter: Adapter | None = setting(None, "train an adapter in place of all weights", usual="lora")
     train: Training = setting(Training(), "how the run goes")
     reading: Reading = setting(Reading(), "how the data is read")
     template: TemplateSettings = setting(TemplateSettings(), "how messages become text")
@@ -155,6 +156,7 @@ class TrainingStage(Stage):
         """
         if self.steps is not None and self.train.epochs is not None:
             raise ConfigError([f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them"])
+        require_whole(self.model)
         prepared = prepare(
             self.model,
             self.data,
@@ -186,6 +188,7 @@ class TrainingStage(Stage):
 
     def _start(self, work: Work) -> Start:
         """The start model, checked in float32 and then put to the compute dtype."""
+        require_whole(self.model)
         start = started(self.model, self.module, adapter=self.adapter, seed=self.seed)
         if self.train.gradient_checkpointing:
             start.plain.activation_checkpointing_enable({"use_reentrant": False})

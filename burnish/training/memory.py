@@ -62,6 +62,7 @@ class TrainedPart:
         table: weights of the head.
         itemsize: c.
         stretches: of an update on the largest micro-batch.
+        folds: whether an adapter is folded into the weights to sample.
     """
 
     weights: int
@@ -70,6 +71,7 @@ class TrainedPart:
     table: int
     itemsize: int
     stretches: Stretches
+    folds: bool
 
     @property
     def full(self) -> bool:
@@ -162,7 +164,7 @@ class Holding:
 
     def _sample(self) -> dict[str, int]:
         first = self.trained[0]
-        folded = 0 if first.full else first.itemsize * (first.weights - first.table)
+        folded = 0 if not first.folds else first.itemsize * (first.weights - first.table)
         held = {"folded weights": folded, "packed weights": first.itemsize * first.weights if self.packs else 0}
         return {**self._standing(), "cache": self.cache, "logits": self.logits, **held}
 

@@ -33,8 +33,9 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import Lora, add_lora
+from burnish.models.adapters import Adapter, add_adapter
 from burnish.models.blockwise import forget_masks
+from burnish.models.layers import layers_of
 from burnish.models.parameters import empty_model
 from burnish.numerics import cast_weights
 from burnish.training.live_bytes import LiveBytes
@@ -78,7 +79,7 @@ class Rehearsal:
     config: PretrainedConfig
     build: Callable[[PreTrainedModel], nn.Module]
     reads: frozenset[str]
-    adapter: Lora | None
+    adapter: Adapter | None
     dtype: torch.dtype
     twice: bool = False
 
@@ -126,7 +127,7 @@ def _update(
     optimizer = MasterOptimizer(named, AdamW(), exact)
     del exact
     batch = pack(trees)
-    laps = _Laps(live, _layers(model))
+    laps = _Laps(live, layers_of(model))
     part.train()
     outputs = part(batch, rehearsal.reads)
     laps.end("forward")
@@ -173,7 +174,7 @@ def _part(rehearsal: Rehearsal, depth: int) -> tuple[nn.Module, PreTrainedModel]
         if rehearsal.adapter is None:
             model.requires_grad_(True)
         else:
-            add_lora(model, rehearsal.adapter, seed=0)
+            add_adapter(model, rehearsal.adapter, seed=0)
     if rehearsal.twice:
         model.activation_checkpointing_enable({"use_reentrant": False})
     return part, model
@@ -201,12 +202,3 @@ def shortened(config: PretrainedConfig, layers: int) -> PretrainedConfig:
             setattr(config, name, [value[index % full] for index in range(layers)])
     config.num_hidden_layers = layers
     return config
-
-
-def _layers(model: PreTrainedModel) -> Sequence[nn.Module]:
-    """The layers in their order: the first list of modules that is as long as the model is deep."""
-    depth = int(model.config.num_hidden_layers)
-    for module in model.get_decoder().modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return list(module)
-    raise ModelError(f"{type(model).__name__} has no list of its {depth} layers")

@@ -8,11 +8,12 @@ from peft import LoraModel, PeftModel
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import MERGE_TOLERANCE, Lora, adapter_off, add_lora, folded, merged, sample_logps
+from burnish.models.adapters import MERGE_TOLERANCE, adapter_off, folded, merged, sample_logps
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Dora, Lora, add_lora
 from tests.models.tiny import tiny_model
 
-METHODS = ("lora", "dora")
+METHODS = {"lora": Lora, "dora": Dora}
 LOGP = frozenset({"logp"})
 BATCH = pack(
     [
@@ -49,7 +50,7 @@ def weights_of(model):
 def test_a_fresh_adapter_changes_nothing(name, method):
     model = tiny_model(name)
     before = sample_logps(model)
-    adapted = add_lora(model, Lora(method=method, rank=4), seed=0)
+    adapted = add_lora(model, METHODS[method](rank=4), seed=0)
     assert (sample_logps(adapted.get_base_model()) - before).abs().max() <= 1e-6
 
 
@@ -59,7 +60,7 @@ def test_off_is_exactly_the_start_model_after_training(name, method):
     model = tiny_model(name)
     with torch.no_grad():
         start = logps(model)
-    adapted = trained(add_lora(model, Lora(method=method, rank=4), seed=0))
+    adapted = trained(add_lora(model, METHODS[method](rank=4), seed=0))
     with torch.no_grad():
         on = logps(adapted)
         with adapter_off(adapted):
@@ -90,7 +91,7 @@ def test_off_is_the_start_and_not_the_raw_base_after_an_earlier_merge():
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
 def test_merged_is_the_model_with_its_adapter(name, method):
-    adapted = trained(add_lora(tiny_model(name), Lora(method=method, rank=4), seed=0))
+    adapted = trained(add_lora(tiny_model(name), METHODS[method](rank=4), seed=0))
     expected = sample_logps(adapted.get_base_model())
     plain = merged(adapted)
     assert not isinstance(plain, PeftModel)
@@ -130,7 +131,7 @@ def test_a_merge_that_changes_the_model_is_refused(monkeypatch, damage):
 def test_only_the_adapter_learns(method):
     model = tiny_model()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    adapted = add_lora(model, Lora(method=method, rank=4), seed=0)
+    adapted = add_lora(model, METHODS[method](rank=4), seed=0)
     learning = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
     assert all("lora_" in name for name in learning)
     assert not [name for name in learning if "lm_head" in name], "all but the output head"
@@ -142,7 +143,7 @@ def test_only_the_adapter_learns(method):
 
 
 def test_dora_also_learns_magnitudes():
-    adapted = add_lora(tiny_model(), Lora(method="dora", rank=4), seed=0)
+    adapted = add_lora(tiny_model(), Dora(rank=4), seed=0)
     magnitudes = [name for name, p in adapted.named_parameters() if p.requires_grad and "magnitude" in name]
     layers = [name for name, p in adapted.named_parameters() if p.requires_grad and "lora_A" in name]
     assert len(magnitudes) == len(layers) > 0
@@ -170,9 +171,9 @@ def test_a_seed_gives_the_same_adapter_whatever_was_drawn_before(method):
     for global_seed in (1, 2):
         torch.manual_seed(global_seed)
         state = torch.get_rng_state()
-        made.append(weights_of(add_lora(tiny_model(), Lora(method=method, rank=4), seed=7)))
+        made.append(weights_of(add_lora(tiny_model(), METHODS[method](rank=4), seed=7)))
         assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
-    other = weights_of(add_lora(tiny_model(), Lora(method=method, rank=4), seed=8))
+    other = weights_of(add_lora(tiny_model(), METHODS[method](rank=4), seed=8))
     first = [name for name in made[0] if "lora_A" in name]
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
     assert not any(torch.equal(made[0][name], other[name]) for name in first)
@@ -187,8 +188,8 @@ def test_layers_that_cannot_be_adapted_are_refused_with_the_remedy():
     with pytest.raises(
         ModelError, match="cannot add the adapter to all linear layers; name those that get one in targets"
     ):
-        add_lora(tiny_model("mixtral"), Lora(method="dora"), seed=0)
-    assert add_lora(tiny_model("mixtral"), Lora(method="dora", targets=("q_proj", "v_proj")), seed=0)
+        add_lora(tiny_model("mixtral"), Dora(), seed=0)
+    assert add_lora(tiny_model("mixtral"), Dora(targets=("q_proj", "v_proj")), seed=0)
 
 
 def test_sample_logps_look_without_touching():
@@ -212,7 +213,7 @@ def test_sample_logps_look_without_touching():
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_oss"])
 def test_a_folded_adapter_computes_the_same_and_every_weight_comes_back(name, method):
-    model = trained(add_lora(tiny_model(name), Lora(method=method, rank=4), seed=0)).eval()
+    model = trained(add_lora(tiny_model(name), METHODS[method](rank=4), seed=0)).eval()
     before, apart = weights_of(model), logps(model).detach()
     seen = []
     hooks = [m.register_forward_hook(lambda *_: seen.append(1)) for n, m in model.named_modules() if "lora_A." in n]

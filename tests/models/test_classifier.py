@@ -10,9 +10,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from burnish.errors import ModelError
 from burnish.models import classifier
-from burnish.models.adapters import Lora, add_lora, merged
+from burnish.models.adapters import merged
 from burnish.models.classifier import load_reward_model, reward_folders, save_reward_model, with_padding
 from burnish.models.load import load_tokenizer, quiet, stored_template_hash
+from burnish.models.lora import Lora, add_lora
 from burnish.models.save import save_model
 from burnish.models.score import ScoreModel
 from burnish.numerics import cast_weights

@@ -7,9 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from burnish.batch import Branch, Tree, pack
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.flops import Extent, forward_flops, needed_extent, padded_extent, training_flops, tree_extent
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Lora, add_lora
 from burnish.models.parameters import Parameters, parameters_of
 from burnish.numerics import generator_from
 from tests.models.tiny import VOCABULARY, tiny_model

@@ -17,7 +17,7 @@ from transformers import logging as transformers_logging
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import BurnishError, ModelError
 from burnish.models import load, save
-from burnish.models.adapters import Lora, add_lora, sample_logps
+from burnish.models.adapters import sample_logps
 from burnish.models.language import LanguageModel, check_layouts, language_model
 from burnish.models.load import (
     Source,
@@ -28,6 +28,7 @@ from burnish.models.load import (
     source_of,
     stored_template_hash,
 )
+from burnish.models.lora import Lora, add_lora
 from burnish.models.save import save_adapter, save_model
 from burnish.numerics import cast_weights
 from tests.models.tiny import tiny_model

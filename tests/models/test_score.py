@@ -7,8 +7,8 @@ import torch
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Lora, add_lora
 from burnish.models.score import ScoreModel, score_model
 from burnish.numerics import cast_weights, generator_from
 from burnish.objectives.reward import BradleyTerry

@@ -7,9 +7,9 @@ import torch
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.classifier import load_reward_model, save_reward_model
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Lora, add_lora
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue, ValueModel, policy_with_value, value_model, value_model_from_reward
 from burnish.numerics import cast_weights, generator_from

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Lora, add_lora
 from burnish.protocols import Decoding, Request, Sample
 from burnish.sampling.engine import InProcessEngine
 from burnish.sampling.ray import RayEngine

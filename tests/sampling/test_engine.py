@@ -10,9 +10,9 @@ from torch import Tensor
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.attention import Layout
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Lora, add_lora
 from burnish.numerics import TOLERANCE, generator_from
 from burnish.protocols import Decoding, Request, Sample
 from burnish.sampling.cache import Cache, Decode, Prefill

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from burnish.errors import ModelError
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Dora, Lora, add_lora
 from burnish.sampling.mould import Mould, Numbers, poured
 from tests.models.tiny import tiny_model
 
@@ -37,10 +37,10 @@ def test_the_poured_model_computes_the_same_bits(name: str):
     assert torch.equal(logits(copy), logits(part))
 
 
-@pytest.mark.parametrize("method", ["lora", "dora"])
+@pytest.mark.parametrize("method", [Lora, Dora])
 def test_with_an_adapter_only_its_numbers_change(method):
     model = tiny_model()
-    add_lora(model, Lora(method=method, rank=2), seed=0)
+    add_lora(model, method(rank=2), seed=0)
     part = LanguageModel(model)
     mould = Mould(part)
     copy = poured(mould.pickled, {**mould.fixed(), **mould.changing()}, CPU)

@@ -13,7 +13,7 @@ import pytest
 from burnish.config import load, merged, sources
 from burnish.errors import ConfigError, DataError, ModelError
 from burnish.example import Completion, Example, assistant, user, write_jsonl
-from burnish.models.adapters import Lora
+from burnish.models.lora import Lora
 from burnish.stages import reference
 from burnish.stages.preference import DPOStage, KTOStage
 from burnish.stages.registry import stage_class

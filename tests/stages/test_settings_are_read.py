@@ -58,6 +58,10 @@ JUDGED = {"reward": {"grader": "judge", "judge": JUDGE}}
 BESIDE = {
     **{f"reward.judge{name}": JUDGED for name in ("", *(f".{leaf.name}" for leaf in leaves(Judge)))},
     "reward.judge.baseline": merged(JUDGED, {"reward": {"judge": {"wording": None}}}),
+    **{
+        f"adapter.{name}": {"adapter_only": True}
+        for name in ("width", "function", "after", "length", "hidden", "start")
+    },
     "combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}},
     "length.limit": {"length": {"limit": 300}},
     "judge.baseline": {"judge": {"wording": None}},  # that of the base asks for points

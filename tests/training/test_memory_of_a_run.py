@@ -10,8 +10,8 @@ from burnish.training.memory import SLACK, Holding, Phase, TrainedPart
 from burnish.training.rehearsal import Stretches
 
 STRETCHES = Stretches(kept=50_000, forward=60_000, head=70_000, top=65_000, bottom=20_000, update=10_000)
-FULL = TrainedPart(weights=1000, trained=1000, layer=100, table=200, itemsize=2, stretches=STRETCHES)
-LORA = replace(FULL, weights=1010, trained=10)
+FULL = TrainedPart(weights=1000, trained=1000, layer=100, table=200, itemsize=2, stretches=STRETCHES, folds=False)
+LORA = replace(FULL, weights=1010, trained=10, folds=True)
 
 
 def phases(part: TrainedPart = FULL, **others: object) -> dict[str, Phase]:
@@ -69,6 +69,7 @@ def test_sampling_holds_the_cache_and_a_folded_copy():
     assert (found["cache"], found["logits"]) == (500, 60)
     assert found["folded weights"] == 2 * (1010 - 200)
     assert "folded weights" not in phases(cache=500)["sample"].parts
+    assert "folded weights" not in phases(replace(LORA, folds=False), cache=500)["sample"].parts, "a soft prompt"
 
 
 def test_sampling_on_a_cpu_in_bf16_holds_the_weights_in_another_order_as_well():

@@ -8,8 +8,8 @@ from transformers import LlamaConfig, PreTrainedModel
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
-from burnish.models.adapters import Lora, add_lora
 from burnish.models.language import LanguageModel
+from burnish.models.lora import Lora, add_lora
 from burnish.models.parameters import parameters_of
 from burnish.models.score import ScoreModel
 from burnish.numerics import cast_weights

@@ -82,9 +82,20 @@ def started(source: str, build: Callable[[PreTrainedModel], Module], *, adapter:
     """
     plain = load_model(source)
     module = build(plain)
-    model = add_adapter(plain, adapter, seed=seed) if adapter else plain.requires_grad_(True)
+    model = add_adapter(plain, adapter, seed=seed) if adapter else own_memory(plain).requires_grad_(True)
     exact = {name: value.detach() for name, value in trainable_parameters(module).items()}
     return Start(source=source, model=model, module=module, exact=exact)
+
+
+def own_memory(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with its weights out of the file that they are mapped from.
+
+    Mapped pages are copied one by one when they are first changed, and every processor is told of each: seconds of the
+    first update of a small model (docs/log.md).
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    return model
 
 
 def undivided(exact: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:

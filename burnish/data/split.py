@@ -40,23 +40,39 @@ def held_out_split(
         DataError: one side would be empty.
         ValueError: not exactly one of `count` and `fraction` is given, or the fraction is out of range.
     """
-    wanted = _wanted(len(examples), count, fraction)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, example in enumerate(examples):
-        groups[split_key(example)].append(i)
-    chosen: set[int] = set()
-    for key in sorted(groups, key=lambda key: (seed_from("held out", seed, key), key)):
-        if len(chosen) + len(groups[key]) <= wanted:
-            chosen.update(groups[key])
-    if not chosen or len(chosen) == len(examples):
-        raise DataError(
-            f"cannot hold out {wanted} of {len(examples)} examples with {len(groups)} different prompts: a prompt "
-            "stays on one side and neither side may be empty; ask for fewer or more, or give more data"
-        )
+    keys = [split_key(example) for example in examples]
+    chosen = held_out_places(keys, seed=seed, count=_wanted(len(examples), count, fraction), what="prompt")
     return Split(
         train=tuple(example for i, example in enumerate(examples) if i not in chosen),
         held_out=tuple(example for i, example in enumerate(examples) if i in chosen),
     )
+
+
+def held_out_places(keys: Sequence[str], *, seed: int, count: int, what: str) -> set[int]:
+    """Places of the rows that are held out: rows of one key stay on one side.
+
+    Args:
+        keys: of the rows.
+        seed: another seed gives another split.
+        count: how many rows to hold out; missed from below where keys stay whole.
+        what: a key is called so in the message.
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, key in enumerate(keys):
+        groups[key].append(i)
+    chosen: set[int] = set()
+    for key in sorted(groups, key=lambda key: (seed_from("held out", seed, key), key)):
+        if len(chosen) + len(groups[key]) <= count:
+            chosen.update(groups[key])
+    if not chosen or len(chosen) == len(keys):
+        raise DataError(
+            f"cannot hold out {count} of {len(keys)} examples with {len(groups)} different {what}s: a {what} "
+            "stays on one side and neither side may be empty; ask for fewer or more, or give more data"
+        )
+    return chosen
 
 
 def split_key(example: Example) -> str:

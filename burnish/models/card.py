@@ -64,6 +64,21 @@ Settings:
 ```
 """
 
+_MEASURED = """
+## Measured
+
+{% if scores %}On {{ facts.held_out_rows }} held-out rows, which training did not see, with the saved weights:
+
+| figure | value |
+|---|---|
+{% for name, value in scores.items() if value is number -%}
+| {{ name }} | {{ "%.4g" % value }} |
+{% endfor %}{% else %}Nothing was held out, so how well it does on rows that it has not seen is not known.
+{% endif %}
+It was trained on {{ facts.rows }} rows. How it does on texts of another kind, and on whom its mistakes fall, was not
+measured.
+"""
+
 _LEFT_OUT = frozenset({"step", "seconds", "tokens_per_second", "peak_memory_bytes"})
 
 
@@ -90,6 +105,20 @@ def model_card(verb: str, settings: Mapping[str, Any], metrics: Path, *, title: 
         title=title or f"A model made with {verb}",
         version=__version__,
     )
+
+
+def specialist_card(
+    verb: str, settings: Mapping[str, Any], metrics: Path, *, scores: Mapping[str, Any], facts: Mapping[str, Any]
+) -> str:
+    """The card of a specialist, as Markdown: that of any trained model, and what was measured of it.
+
+    Args:
+        verb, settings, metrics: as for `model_card`.
+        scores: figures on held-out rows; empty if there were none.
+        facts: of the data, with `rows` and `held_out_rows`.
+    """
+    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(_MEASURED)
+    return model_card(verb, settings, metrics) + template.render(scores=scores, facts=facts)
 
 
 def new_model_card(

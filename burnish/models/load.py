@@ -165,18 +165,45 @@ def read_model(kind: Any, name: str, source: Source, *, dtype: torch.dtype) -> P
     Raises:
         ModelError: it cannot be read as that, or its files lack a tensor.
     """
+    model, missing = _read(kind, name, source, dtype=dtype)
+    if missing:  # transformers would leave these random
+        raise ModelError(f"cannot load the model '{name}': its files lack {len(missing)} tensors, first {missing[0]}")
+    return model
+
+
+def read_base(kind: Any, name: str, source: Source, *, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+    """Read a model as a class with a head that its files need not hold, and name the parameters that they lack.
+
+    Args:
+        kind, name, source: as for `read_model`.
+        config: of the model with its head.
+
+    Raises:
+        ModelError: it cannot be read as that, or its files lack something else than a head or a pooler.
+    """
+    with torch.random.fork_rng(devices=[]):  # what is missing is drawn anew by those who ask
+        model, missing = _read(kind, name, source, dtype=torch.float32, config=config)
+    body = f"{model.base_model_prefix}."
+    if lost := [one for one in missing if one.startswith(body) and ".pooler." not in one]:
+        raise ModelError(f"cannot load the model '{name}': its files lack {len(lost)} tensors, first {lost[0]}")
+    return model, missing
+
+
+def _read(
+    kind: Any, name: str, source: Source, *, dtype: torch.dtype, config: PretrainedConfig | None = None
+) -> tuple[PreTrainedModel, list[str]]:
+    """A model, and the names of the tensors that its files lack."""
+    given = {**source.arguments, **({} if config is None else {"config": config})}
     _know_own_classes()
     with quiet():
         try:
-            model, notes = kind.from_pretrained(source.name, dtype=dtype, output_loading_info=True, **source.arguments)
+            model, notes = kind.from_pretrained(source.name, dtype=dtype, output_loading_info=True, **given)
         except _UNREADABLE as error:
             raise ModelError(f"cannot load the model '{name}': {_first_line(error)}") from error
-    if missing := sorted(notes["missing_keys"]):  # transformers would leave these random
-        raise ModelError(f"cannot load the model '{name}': its files lack {len(missing)} tensors, first {missing[0]}")
     _forget_gguf(model)
-    _switch_off_dropout(model)
+    switch_off_dropout(model)
     loaded: PreTrainedModel = model.requires_grad_(False).eval()
-    return loaded
+    return loaded, sorted(notes["missing_keys"])
 
 
 def _know_own_classes() -> None:
@@ -224,7 +251,7 @@ def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedMode
     return model.requires_grad_(False).eval()
 
 
-def _switch_off_dropout(model: PreTrainedModel) -> None:
+def switch_off_dropout(model: PreTrainedModel) -> None:
     """Dropout is 0 unless a setting asks for it (an adapter's own); some architectures default to 0.1."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):

@@ -38,6 +38,7 @@ JUDGE = {
 
 BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}} for verb in TRAINING},
+    **{verb: {"adapter": {}} for verb in ("classify", "tag", "answer-spans", "seq2seq")},
     **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
     **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
     "tokenise": {"data": {"x": "x"}},
@@ -51,6 +52,8 @@ ALSO = {"columns": {"prompt": "question"}, "date": "2020-02-20", "data": "other"
     "fields": {"text": "content"},
     "weights": {"x": 2.0},
     "bounds": {"x": 2.0},
+    "class_weights": {"x": 2.0},
+    "classes": ["x", "y"],
 }
 """Values for settings that take a form of their own."""
 

@@ -1,0 +1,328 @@
+"""What the verbs of specialists share: from labelled rows to a saved model, its figures on held-out rows and its card.
+
+    rows ──► checked ──► items ──► update, update, ... ──► save ──► predictions on held-out rows ──► scores.json, card
+
+One trainer and its loop, as for every other verb. A verb adds its rows, its head, its objective and its figures. During
+training the held-out rows are looked at by the loss; the figures of the field are those of the saved weights, in
+float32, at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from burnish.batch import Item
+from burnish.config import dump, setting, settings
+from burnish.data.labelled import RowReading, Rows
+from burnish.data.split import held_out_places
+from burnish.errors import ConfigError
+from burnish.models.card import push, specialist_card
+from burnish.models.load import load_config, load_tokenizer
+from burnish.models.lora import Lora, add_lora
+from burnish.models.save import SaveDtype
+from burnish.models.specialist import compare_logits, probe_logits, reads_types, side_of
+from burnish.numerics import compute_dtype, default_device
+from burnish.objectives.objective import Objective
+from burnish.stages.artefact import write_scores
+from burnish.stages.stage import Plan, Stage, Work
+from burnish.stages.start import undivided
+from burnish.stages.updates import CHECKPOINTS, METRICS, Rounds, run_updates
+from burnish.store import Code
+from burnish.text.borders import bordered
+from burnish.text.template import ChatText
+from burnish.training.checkpoint import remove_checkpoints
+from burnish.training.optimizer import put
+from burnish.training.parallel import Divided, Ranks, put_in_place, rows_of, wholes
+from burnish.training.part import Part, trainable_parameters
+from burnish.training.source import Shuffled
+from burnish.training.trainer import Probe, Trainer
+
+RowT = TypeVar("RowT")
+ItemT = TypeVar("ItemT", bound=Item)
+
+
+@settings
+class SpecialistRounds(Rounds):
+    """How a run goes that trains a specialist."""
+
+    divide: Divided = setting(
+        "weights", "what several processes divide besides the examples: weights and their optimiser's state, or nothing"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(Generic[RowT, ItemT]):
+    """Data as a specialist's trainer takes it.
+
+    Attributes:
+        tokenizer: to save with the model.
+        template_hash: of its chat text.
+        classes: by number; empty where there are none.
+        train, held_out: items to train on and to look at.
+        held_out_rows: rows to predict at the end.
+        facts: counts for the record.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    template_hash: str
+    classes: tuple[str, ...]
+    train: Sequence[ItemT]
+    held_out: Sequence[ItemT]
+    held_out_rows: Sequence[RowT]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialistStart:
+    """A model with its head, ready to be trained.
+
+    Attributes:
+        plain: the transformers model.
+        model: the same, wrapped if it has an adapter.
+        part: what is trained over it.
+        exact: float32 values of the trainable parameters, from before the model was rounded.
+    """
+
+    plain: PreTrainedModel
+    model: PreTrainedModel | PeftModel
+    part: nn.Module
+    exact: Mapping[str, Tensor]
+
+
+@settings
+class SpecialistStage(Stage, Generic[RowT, ItemT]):
+    """The fields of every verb that trains a specialist."""
+
+    growable: ClassVar[tuple[str, ...]] = ("steps",)
+    shared: ClassVar[bool] = True
+
+    model: str = setting(..., "model to start from: hub name, folder, .gguf file or pypi:PACKAGE", source=True)
+    data: str = setting(..., "rows to train on: file, folder or hub name", source=True)
+    held_out_data: str | None = setting(None, "rows to measure on, never trained on", source=True)
+    held_out: int = setting(0, "rows to take out of the data for the same purpose", unit="examples", ge=0)
+    max_tokens: int = setting(512, "longest row, borders included", unit="tokens", ge=8)
+    steps: int | None = setting(None, "updates; from train.epochs if not given", unit="steps", ge=1)
+    seed: int = setting(0, "of the order of the data, the held-out rows and a fresh head")
+    adapter: Lora | None = setting(None, "train a low-rank adapter and the head in place of all weights")
+    train: SpecialistRounds = setting(SpecialistRounds(), "how the run goes")
+    reading: RowReading = setting(RowReading(), "how the data is read")
+    save_dtype: SaveDtype = setting("float32", "of the saved weights; bfloat16 rounds small updates away")
+    push: str | None = setting(None, "hub name to upload the finished model to")
+
+    @abstractmethod
+    def goal(self) -> Objective:
+        """The objective."""
+
+    @abstractmethod
+    def rows(self, path: str) -> Rows[Any]:
+        """The rows at a place."""
+
+    @abstractmethod
+    def labels(
+        self, train: Sequence[RowT], held_out: Sequence[RowT], tokenizer: PreTrainedTokenizerFast
+    ) -> Labels[RowT, ItemT]:
+        """Rows as items, checked; `facts` holds what is peculiar to the kind."""
+
+    @abstractmethod
+    def load(self, labels: Labels[RowT, ItemT]) -> tuple[PreTrainedModel, tuple[str, ...]]:
+        """The start model in float32, and the names of the parameters of its head."""
+
+    @abstractmethod
+    def part(self, model: PreTrainedModel) -> nn.Module:
+        """What is trained over the model."""
+
+    @abstractmethod
+    def cost(self, items: Sequence[ItemT]) -> int:
+        """Tokens that a micro-batch of items computes."""
+
+    @abstractmethod
+    def save(self, model: PreTrainedModel, labels: Labels[RowT, ItemT], folder: Path) -> None:
+        """Write the finished model."""
+
+    @abstractmethod
+    def figures(self, part: nn.Module, labels: Labels[RowT, ItemT], work: Work) -> dict[str, Any]:
+        """What the field measures, on the held-out rows."""
+
+    def plan(self) -> Plan:
+        """Read the data and count."""
+        labels = self._labels(lambda line: None)
+        lines = [f"{name}: {value}" for name, value in labels.facts.items()]
+        lines.append(f"{self._num_steps(labels)} updates of {self.train.batch_size} rows")
+        return Plan(lines=tuple(lines), facts=labels.facts)
+
+    def run(self, work: Work) -> None:
+        """Train, save, measure."""
+        labels = self._labels(work.say)
+        work.record({"template_hash": labels.template_hash, "data": dict(labels.facts)})
+        start = self._start(labels)
+        device = default_device()
+        dtype = compute_dtype(self.train.precision, device)
+        put_in_place(start.part, start.plain, device=device, dtype=dtype, ranks=Ranks(), divided=self.train.divide)
+        trainer: Trainer[ItemT] = Trainer(
+            {"model": Part(module=start.part, exact=undivided(start.exact, start.part))},
+            self.goal(),
+            self.train,
+            steps=self._num_steps(labels),
+            seed=self.seed,
+            cost=self.cost,
+            device=device,
+        )
+        source = Shuffled(labels.train, batch_size=self.train.batch_size, seed=self.seed)
+        run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(labels))
+        trained = self._learned(start, labels, trainer)
+        if trained is not None:
+            self._finish(trained, labels, work)
+
+    def code(self) -> tuple[Code, ...]:
+        """The objective's class."""
+        return (type(self.goal()),)
+
+    def _finish(self, trained: SpecialistStart, labels: Labels[RowT, ItemT], work: Work) -> None:
+        plain = trained.plain.to("cpu")
+        self.save(plain, labels, work.out / "model")
+        scores: dict[str, Any] = {}
+        if labels.held_out_rows:
+            part = self.part(plain.float()).eval().to(default_device())
+            scores = self.figures(part, labels, work)
+            write_scores(work, scores)
+            work.say(", ".join(f"{name} {value:.3f}" for name, value in scores.items() if isinstance(value, float)))
+        card = specialist_card(self.verb, dump(self), work.out / METRICS, scores=scores, facts=labels.facts)
+        (work.out / "model" / "README.md").write_text(card, encoding="utf-8")
+        remove_checkpoints(work.out / CHECKPOINTS)
+        if self.push is not None:
+            push(work.out / "model", self.push, card)
+            work.say(f"uploaded to {self.push}")
+
+    def _start(self, labels: Labels[RowT, ItemT]) -> SpecialistStart:
+        """The start model on the CPU in float32, with what is trained marked."""
+        plain, head = self.load(labels)
+        named = dict(plain.named_parameters())
+        heads = [named[name] for name in head]
+        part = self.part(plain)
+        if self.adapter is None:
+            model: PreTrainedModel | PeftModel = plain.requires_grad_(True)
+        else:
+            model = add_lora(plain, _beside_head(self.adapter, plain, head), seed=self.seed)
+            for parameter in heads:
+                parameter.requires_grad_(True)
+        exact = {name: value.detach().clone() for name, value in trainable_parameters(part).items()}
+        return SpecialistStart(plain=plain, model=model, part=part, exact=exact)
+
+    def _learned(
+        self, start: SpecialistStart, labels: Labels[RowT, ItemT], trainer: Trainer[ItemT]
+    ) -> SpecialistStart | None:
+        """The start model with the float32 masters, an adapter merged; None on ranks that do not lead."""
+        masters = trainer.optimizers["model"].masters
+        values = wholes(masters)
+        if not trainer.ranks.leads:
+            deque(values, maxlen=0)
+            return None
+        if self.adapter is None and not any(rows_of(master) for master in masters.values()):
+            start.part.float()
+        else:  # weights that do not train were rounded, others are divided
+            start = self._start(labels)
+        put(values, start.part)
+        start.part.requires_grad_(False).eval()
+        return replace(start, plain=_merged(start.model)) if isinstance(start.model, PeftModel) else start
+
+    def _probes(self, labels: Labels[RowT, ItemT]) -> list[Probe[ItemT]]:
+        """A look at the loss on the held-out rows, if there are any."""
+        if not labels.held_out:
+            return []
+
+        def look(trainer: Trainer[ItemT]) -> Mapping[str, float]:
+            return {f"held_out_{name}": value for name, value in trainer.evaluate(labels.held_out).items()}
+
+        return [Probe(every=self.train.evaluate_every, look=look)]
+
+    def _num_steps(self, labels: Labels[RowT, ItemT]) -> int:
+        return self.steps or math.ceil((self.train.epochs or 1.0) * len(labels.train) / self.train.batch_size)
+
+    def _labels(self, say: Callable[[str], None]) -> Labels[RowT, ItemT]:
+        """The data as items, checked.
+
+        Raises:
+            BurnishError: the run could not succeed on it.
+        """
+        self._check()
+        found = self.rows(self.data)
+        train, held_out = list(found.rows), []
+        if self.held_out:
+            keys = [self.split_key(row) for row in train]
+            places = held_out_places(keys, count=self.held_out, seed=self.seed, what="text")
+            held_out = [train[place] for place in sorted(places)]
+            train = [row for place, row in enumerate(train) if place not in places]
+        if self.held_out_data is not None:
+            other = self.rows(self.held_out_data)
+            held_out += list(other.rows)
+            found = replace(found, bad=(*found.bad, *other.bad))
+        config = load_config(self.model)
+        side = side_of(config, name=self.model)
+        tokenizer = bordered(load_tokenizer(self.model), side, max_tokens=self.max_tokens, types=reads_types(config))
+        labels = self.labels(train, held_out, tokenizer)
+        for error in found.bad:
+            say(str(error))
+        bad = [str(error) for error in found.bad]
+        facts = {"rows": len(train), "held_out_rows": len(held_out), "bad_rows": bad, **labels.facts}
+        return replace(labels, facts=facts)
+
+    @abstractmethod
+    def split_key(self, row: RowT) -> str:
+        """What must not stand on both sides of a split."""
+
+    def _check(self) -> None:
+        """Refuse settings that contradict each other, or that the model cannot do.
+
+        Raises:
+            ConfigError: lists them.
+        """
+        mistakes = []
+        if self.steps is not None and self.train.epochs is not None:
+            mistakes.append(f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them")
+        most = load_config(self.model).to_dict().get("max_position_embeddings")
+        if most is not None and self.max_tokens > most:
+            mistakes.append(f"max_tokens is {self.max_tokens}, and {self.model} has {most} positions; lower it")
+        if self.max_tokens > self.train.token_budget:
+            mistakes.append(
+                f"max_tokens is {self.max_tokens}, and a micro-batch may hold {self.train.token_budget}; raise "
+                "train.token_budget or lower max_tokens"
+            )
+        if mistakes:
+            raise ConfigError(mistakes)
+
+
+def chat_hash(tokenizer: PreTrainedTokenizerFast) -> str:
+    """The hash of a tokenizer's chat text, which is saved with every model."""
+    return ChatText(tokenizer).hash
+
+
+def _beside_head(lora: Lora, model: PreTrainedModel, head: Sequence[str]) -> Lora:
+    """The adapter's targets: those given, or every linear layer that is not the head's, which trains whole."""
+    if lora.targets or not head:
+        return lora
+    heads = {name.rpartition(".")[0] for name in head}
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in heads]
+    return replace(lora, targets=tuple(layers))
+
+
+def _merged(model: PeftModel) -> PreTrainedModel:
+    """The model with its adapter folded into the weights, in float32.
+
+    Raises:
+        ModelError: the merged model gives other logits.
+    """
+    model = model.float().eval()
+    before = probe_logits(model.get_base_model())
+    plain: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    compare_logits(before, probe_logits(plain), "the merged adapter")
+    return plain.requires_grad_(False)

@@ -183,16 +183,16 @@ def _chosen(session: Session, secret: Secret, asker: Asker) -> Item | None:
     item = item or next_item(session, asker, gold=False)
     open_languages = [tag for tag in asker.languages if tag not in asker.full]
     if item is None and kind_named(project.kind).made_on_demand and open_languages:
-        return _made(session, project, open_languages[0], asker.now)
+        return _made(session, asker, open_languages[0])
     return item
 
 
-def _made(session: Session, project: Project, language: str, now: int) -> Item:
-    """A new empty item, for a prompt that is to be created."""
+def _made(session: Session, asker: Asker, language: str) -> Item:
+    """A new empty item, for a prompt that is to be created; its key is that of nobody else at this moment."""
     number = session.scalar(select(func.coalesce(func.max(Item.id), 0))) or 0
     item = Item(
-        project_id=project.id,
-        key=f"created-{now}-{number + 1}",
+        project_id=asker.project.id,
+        key=f"created-{asker.now}-{asker.person_id}-{number + 1}",
         language=language,
         prompt=[],
         answers=[],
@@ -201,7 +201,7 @@ def _made(session: Session, project: Project, language: str, now: int) -> Item:
         state="open",
         judged=0,
         origin={},
-        created_at=now,
+        created_at=asker.now,
     )
     session.add(item)
     session.flush()

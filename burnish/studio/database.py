@@ -89,7 +89,10 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _postgres_engine(url: str) -> Engine:
-    return sqlalchemy.create_engine(url, pool_size=16, max_overflow=32, pool_pre_ping=True)
+    """More connections than the server has threads for requests (40), so that none waits for one; a PostgreSQL as it
+    comes has 100.
+    """
+    return sqlalchemy.create_engine(url, pool_size=16, max_overflow=48, pool_pre_ping=True)
 
 
 def _prepare(connection: Any, record: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from burnish.studio import queue
 from burnish.studio.assignment import next_task, release, renew, skip
@@ -291,6 +291,19 @@ def test_who_judges_and_asks_at_once_is_not_handed_the_same_item(database, monke
             assert (handed.item.id, gold_rate) == (2, 1.0)
             judge(database, ada, said(2, "ada-gold"), 3)
     assert ask(database, project, ada, 4).item is None
+
+
+def test_two_people_who_create_at_the_same_moment_both_get_an_item(postgres):
+    with postgres.write() as session:
+        ada, bo = people(session, 2)
+        project = compare(session, kind="create", overlap=1)
+    with postgres.write() as one, postgres.write() as other:
+        other.execute(text("SET LOCAL lock_timeout = '5s'"))  # who waited for the other would wait for ever
+        mine = next_task(one, SECRET, project, ada, now=7).item
+        theirs = next_task(other, SECRET, project, bo, now=7).item
+        assert mine.key != theirs.key
+    with postgres.read() as session:
+        assert len(session.scalars(select(Item)).all()) == 2
 
 
 def test_corrections_are_new_rows_and_only_the_newest_speaks(two):

@@ -84,6 +84,8 @@ def import_file(
         dataset = read(DataSettings(path=str(path)))
     except DataError as error:
         raise Invalid("file", str(error).replace(str(path), name)) from error
+    except RecursionError as error:
+        raise Invalid("file", f"{name}: found brackets within brackets, too deep to read") from error
     shape = Shape(project=project, file=name, language=language, gold=gold, now=now)
     return import_examples(session, shape, dataset.examples)
 

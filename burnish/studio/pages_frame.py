@@ -83,6 +83,7 @@ def page(
         "person": None if person is None else shown(person),
         "token": studio.secret.request_token(caller.token or "") if caller and person else "",
         "reviews": allowed("reviewer", person.role if person else None),
+        "most_mb": studio.settings.max_upload_mb,
         "administers": allowed("admin", person.role if person else None),
     }
     return HTMLResponse(environment().get_template(name).render({**frame, **values}), status_code=status)

@@ -38,6 +38,9 @@ _ALWAYS = (
     _key("s", "skip", "skip this item"),
     _key("f", "flag", "flag a problem"),
     _key("g", "guidelines", "guidelines on or off"),
+    _key("c", "comment", "write a comment"),
+    Shortcut(key="Escape", shown="Esc", action="leave", what="leave a field, so that keys work", while_typing=True),
+    _key("?", "keys", "these keys"),
 )
 _SEND = _key("Enter", "send", "send")
 
@@ -66,12 +69,13 @@ _OF_KIND: Mapping[str, tuple[Shortcut, ...]] = {
     ),
     "thumbs": (_key("1", "good", "good"), _key("2", "bad", "not good"), _SEND),
     "spans": (
-        _key("ArrowLeft", "back", "the word before", shown="←"),
-        _key("ArrowRight", "forward", "the next word", shown="→"),
-        _key("Shift+ArrowLeft", "shrink", "one word less", shown="Shift+←"),
-        _key("Shift+ArrowRight", "grow", "one word more", shown="Shift+→"),
+        _key("ArrowLeft", "left", "the word on the left", shown="←"),
+        _key("ArrowRight", "right", "the word on the right", shown="→"),
+        _key("Shift+ArrowLeft", "leftwards", "as far as one word to the left", shown="Shift+←"),
+        _key("Shift+ArrowRight", "rightwards", "as far as one word to the right", shown="Shift+→"),
         _key("n", "answer", "the next answer"),
         _key("digit", "mark", "mark with this label", shown="1–9"),
+        _key("c", "comment", "comment on the last mark"),
         _key("Backspace", "unmark", "take the last mark away"),
         _SEND,
     ),
@@ -96,6 +100,8 @@ _OF_KIND: Mapping[str, tuple[Shortcut, ...]] = {
 
 
 def shortcuts(kind: str) -> tuple[Shortcut, ...]:
-    """The keys for a kind of work; an arena has no items to skip or flag."""
-    always = [one for one in _ALWAYS if kind != "arena" or one.action not in ("skip", "flag")]
+    """The keys for a kind of work; an arena has no items to skip, flag or comment on."""
+    own = {one.key for one in _OF_KIND[kind]}
+    left_out = ("skip", "flag", "comment") if kind == "arena" else ()
+    always = [one for one in _ALWAYS if one.action not in left_out and one.key not in own]
     return (*_OF_KIND[kind], *always)

@@ -291,7 +291,7 @@ def actions_of(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_that_is_shown_does_something(at, kind):
-    run = (STATIC / "work.js").read_text().partition("function run(")[2]
+    run = (STATIC / "work.js").read_text().partition("function run(")[2] + (STATIC / "keys.js").read_text()
     keys = [shortcut.key for shortcut in shortcuts(kind)]
     assert len(set(keys)) == len(keys)
     assert "digit" not in keys or not set(keys) & set("123456789")

@@ -11,16 +11,18 @@ const { slug } = desk.dataset;
 const place = document.getElementById("work");
 const kept = `burnish.arena.${document.body.dataset.person}.${slug}`;
 const VERDICTS = {
-  left: { better: "left", both_bad: false, words: "Left is better" },
-  right: { better: "right", both_bad: false, words: "Right is better" },
-  tie: { better: null, both_bad: false, words: "A tie" },
-  bad: { better: null, both_bad: true, words: "Both are bad" },
+  left: { key: "←", better: "left", both_bad: false, words: "Left is better" },
+  right: { key: "→", better: "right", both_bad: false, words: "Right is better" },
+  tie: { key: "0", better: null, both_bad: false, words: "A tie" },
+  bad: { key: "b", better: null, both_bad: true, words: "Both are bad" },
 };
 let talk = null;
 let busy = false;
 let since = 0;
 const box = el("textarea", { class: "writing", rows: 3, dir: "auto", name: "text" });
+const asked = el("label", {}, "", box);
 const problem = el("p", { class: "problem", role: "alert" });
+const log = el("div"); // drawn anew as things happen; the field below it stays, with its focus
 
 function side(name, text) {
   const model = talk.models?.[name];
@@ -43,13 +45,13 @@ const button = (words, click, isMain) => el("button", { type: "button", class: i
 function draw() {
   const one = last();
   const canVote = one && !isOpen(one) && !one.voted && !busy;
-  place.replaceChildren(
+  log.replaceChildren(
     ...talk.turns.map(turn),
-    canVote ? el("div", { class: "row", id: "votes" }, ...Object.entries(VERDICTS).map(([name, { words }]) => button(words, () => vote(name)))) : "",
-    problem,
-    isOpen(one) && !busy ? button("Ask for the answers again", () => hear("answer", {}), true) : "",
-    el("label", {}, `Say something to both (${talk.language})`, box),
-    el("div", { class: "send row" }, button("Send", say, true), button("New conversation", begin)));
+    canVote ? el("div", { class: "row", id: "votes", role: "group", tabindex: -1, "aria-label": "Which is better?" },
+      ...Object.entries(VERDICTS).map(([name, { key, words }]) => button([el("kbd", { "aria-hidden": "true" }, key), ` ${words}`], () => vote(name)))) : "",
+    isOpen(one) && !busy ? button("Ask for the answers again", () => hear("answer", {}), true) : "");
+  asked.firstChild.data = `Say something to both (${talk.language})`;
+  if (!place.contains(box)) place.replaceChildren(log, asked, el("div", { class: "send row" }, problem, button("Send", say, true), button("New conversation", begin)));
   place.dataset.conversation = talk.conversation;
   place.setAttribute("aria-busy", String(busy));
 }
@@ -105,7 +107,7 @@ async function hear(what, body) {
   talk = await call("GET", `/api/arena/${own}`).catch(() => talk);
   busy = false;
   draw();
-  (document.querySelector("#votes button") ?? box).focus(); // so that keys vote at once
+  (document.getElementById("votes") ?? box).focus(); // so that keys vote at once, and Enter votes for nothing
 }
 
 function vote(name) {
@@ -135,7 +137,6 @@ const ACTIONS = {
   bad: () => vote("bad"),
   write: () => box.focus(),
   send: say,
-  guidelines: () => document.getElementById("guidelines").toggleAttribute("open"),
 };
 
 listen((action) => {

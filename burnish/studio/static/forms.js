@@ -2,7 +2,7 @@
 // A field says in `data-type` what it becomes: words, number, json, yes, quotas; else it is text. With
 // `data-if-given` an empty field is left out.
 
-import { call } from "./api.js";
+import { call, Refusal } from "./api.js";
 import { announce, el } from "./dom.js";
 
 const READ = {
@@ -22,6 +22,14 @@ function quota(word) {
   return [language, Number(count)];
 }
 
+// Said before anything is sent: a server that refuses in the middle of an upload is not always heard.
+function checkSize(form) {
+  const most = Number(form.dataset.mostMb);
+  for (const file of [...form.elements].flatMap((input) => [...(input.files ?? [])])) {
+    if (file.size > most * 1e6 - 10_000) throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${most} MB may be sent`);
+  }
+}
+
 const THEN = {
   reload: () => location.reload(),
   home: () => location.assign("/"),
@@ -38,7 +46,10 @@ function say(form, words, isWrong = false) {
 }
 
 export function bodyOf(form) {
-  if (form.dataset.multipart !== undefined) return new FormData(form);
+  if (form.dataset.multipart !== undefined) {
+    checkSize(form);
+    return new FormData(form);
+  }
   const inputs = [...form.elements].filter((input) => input.name);
   const given = inputs.filter((input) => !(input.dataset.ifGiven !== undefined && input.value === ""));
   const body = {};
@@ -57,7 +68,7 @@ export async function send(form, path, body) {
   try {
     return await call(form.dataset.method ?? "POST", path, body);
   } catch (error) {
-    say(form, error.message, true);
+    say(form, error instanceof Refusal ? error.message : "The studio did not answer; nothing was changed. Try again.", true);
     return null;
   } finally {
     button.disabled = false;

@@ -54,6 +54,11 @@ export function spans(task, { announce }) {
     choose({ answer, start, end });
   }
 
+  // Keys go by what is seen: in a text from right to left the next word stands on the left.
+  function aside(by, isLonger) {
+    walk(getComputedStyle(boxes[answer]).direction === "rtl" ? -by : by, isLonger);
+  }
+
   function walk(by, isLonger) {
     let index = (isLonger ? to : Math.max(from, to)) + by;
     if (!isLonger && by < 0) index = Math.min(from, to) + by;
@@ -114,10 +119,10 @@ export function spans(task, { announce }) {
         ...labels.map((label, index) => el("button", { type: "button", class: `label label-${index % 6}`, click: () => mark(index + 1) }, index < 9 ? el("kbd", {}, index + 1) : null, el("bdi", {}, ` ${label}`)))),
       list, el("p", { class: "hint" }, "No mark at all says that nothing stands out.")),
     actions: {
-      back: () => walk(-1, false),
-      forward: () => walk(1, false),
-      shrink: () => walk(-1, true),
-      grow: () => walk(1, true),
+      left: () => aside(-1, false),
+      right: () => aside(1, false),
+      leftwards: () => aside(-1, true),
+      rightwards: () => aside(1, true),
       answer: () => {
         answer = (answer + 1) % texts.length;
         from = to = -1;
@@ -125,6 +130,7 @@ export function spans(task, { announce }) {
         boxes[answer].focus();
       },
       mark,
+      comment: () => (marks.length ? list.lastElementChild.querySelector("input").focus() : announce("Mark a part first.")),
       unmark: () => marks.length && unmark(marks.length - 1),
     },
     problem: () => "",

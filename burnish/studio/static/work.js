@@ -3,6 +3,7 @@
 
 import { call, parting, Refusal } from "./api.js";
 import { announce, el, messages } from "./dom.js";
+import * as drafts from "./drafts.js";
 import { editorOf } from "./editors.js";
 import { listen } from "./keys.js";
 import * as outbox from "./outbox.js";
@@ -20,6 +21,7 @@ const WHY = {
 const desk = document.getElementById("desk");
 const slug = desk?.dataset.slug;
 const place = document.getElementById("work");
+const kept = document.getElementById("kept");
 const language = document.getElementById("language");
 let current = null;
 let ahead = null;
@@ -63,10 +65,11 @@ async function fetchAhead() {
   } catch { /* the next item is asked for again when it is wanted */ }
 }
 
-function rest(words) {
+function rest(words, ...more) {
   current = editor = null;
   place.setAttribute("aria-busy", "false");
-  place.replaceChildren(el("p", { class: "rest", id: "rest" }, words));
+  place.replaceChildren(el("p", { class: "rest", id: "rest" }, words, ...more));
+  drafts.showOthers(kept, slug, null);
   announce(words);
 }
 
@@ -75,8 +78,8 @@ function show(task) {
   ahead = null;
   since = performance.now();
   editor = editorOf(task, { announce });
-  const kept = task.content ?? draft();
-  if (kept) editor.preset(kept);
+  const before = task.content ?? drafts.of(task.item);
+  if (before) editor.preset(before);
   const comment = el("textarea", { name: "comment", rows: 2, maxlength: 4000, dir: "auto" });
   comment.value = task.content?.comment ?? "";
   editor.comment = comment;
@@ -87,12 +90,12 @@ function show(task) {
       : el("section", { class: "prompt" }, el("h2", {}, `A new prompt in ${task.language}`)),
     editor.node,
     el("details", { class: "more" }, el("summary", {}, "Comment"), comment),
-    problem,
-    el("div", { class: "send row" },
+    el("div", { class: "send row" }, problem,
       el("button", { type: "button", class: "main", id: "send", click: send }, task.supersedes ? "Send the correction" : "Send"),
       task.supersedes ? null : el("button", { type: "button", click: () => aside("skip") }, "Skip"),
       task.supersedes ? null : el("button", { type: "button", click: () => aside("flag") }, "Flag")));
   showGuideline(task.guideline);
+  drafts.showOthers(kept, slug, task.item);
   place.setAttribute("aria-busy", "false");
   place.dataset.item = task.item;
   scrollTo({ top: 0 });
@@ -121,8 +124,8 @@ function send() {
   };
   if (current.supersedes) body.supersedes = current.supersedes;
   outbox.put(slug, body);
-  localStorage.removeItem(draftKey());
-  if (current.supersedes) return rest("Your correction is on its way.");
+  if (current.supersedes) return rest("Your correction is on its way. ", el("a", { href: `/projects/${slug}/mine` }, "Back to my work"));
+  drafts.drop(current.item);
   advance();
 }
 
@@ -148,29 +151,17 @@ async function aside(what) {
   try {
     await call("POST", `/api/items/${current.item}/${what}`, body);
     announce(what === "skip" ? "Skipped." : "Flagged.");
-    if (what === "skip") advance();
+    if (what === "skip") {
+      drafts.drop(current.item);
+      advance();
+    }
   } catch (error) {
     document.getElementById("problem").textContent = `Not done: ${error.message}`;
   }
 }
 
-function draftKey() {
-  return `burnish.draft.${document.body.dataset.person}.${current.item}`;
-}
-
-function draft() {
-  try {
-    return JSON.parse(localStorage.getItem(draftKey()));
-  } catch {
-    return null;
-  }
-}
-
 function keepDraft() {
-  if (!editor?.draft || current.supersedes) return;
-  try {
-    localStorage.setItem(draftKey(), JSON.stringify(editor.draft()));
-  } catch { /* no room: the text is still on the page */ }
+  if (editor?.draft && !current.supersedes) drafts.keep(slug, current, editor);
 }
 
 // A lease is renewed after a third of its time, unless nobody touched the page for as long as it lasts.
@@ -187,14 +178,15 @@ function renew() {
   }
 }
 
+function comment() {
+  editor.comment.closest("details").open = true;
+  editor.comment.focus();
+}
+
 function run(action, digit) {
-  if (action === "guidelines") {
-    const details = document.getElementById("guidelines");
-    details.open = !details.open;
-    return true;
-  }
   if (!editor) return false;
   if (action === "send") return send(), true;
+  if (action === "comment") return (editor.actions.comment ?? comment)(), true;
   if (action === "skip" || action === "flag") return current.supersedes ? false : (aside(action), true);
   const act = editor.actions[action];
   if (act) act(digit);
@@ -203,8 +195,7 @@ function run(action, digit) {
 
 function begin() {
   listen(run);
-  if (matchMedia("(max-width: 60rem)").matches) for (const one of desk.querySelectorAll("details")) one.open = false;
-  for (const event of ["keydown", "pointerdown", "scroll"]) addEventListener(event, () => { active = Date.now(); }, { passive: true });
+  for (const event of ["keydown", "input", "pointerdown", "scroll"]) addEventListener(event, () => { active = Date.now(); }, { passive: true });
   place.addEventListener("input", keepDraft);
   outbox.onChange(({ sent }) => sent && !current && !desk.dataset.task && ask());
   language?.addEventListener("change", () => {

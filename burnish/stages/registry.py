@@ -44,6 +44,7 @@ STAGES: Mapping[str, Entry] = {
     "tag": Entry("burnish.stages.tag:TagStage", "fine-tune a model to tag words, such as with entities"),
     "answer-spans": Entry("burnish.stages.answer_spans:AnswerSpansStage", "fine-tune an encoder to find answers"),
     "seq2seq": Entry("burnish.stages.seq2seq:Seq2seqStage", "fine-tune a T5 to turn a text into another"),
+    "fisher": Entry("burnish.stages.fisher:FisherStage", "estimate what each weight matters, for ewc"),
     "dpo": Entry("burnish.stages.preference:DPOStage", "align a model with pairs, measured from a reference"),
     "ipo": Entry("burnish.stages.preference:IPOStage", "align with pairs towards a fixed margin"),
     "kto": Entry("burnish.stages.preference:KTOStage", "align with answers labelled good or bad"),

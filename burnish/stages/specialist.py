@@ -4,14 +4,13 @@
 
 One trainer and its loop, as for every other verb. A verb adds its rows, its head, its objective and its figures. During
 training the held-out rows are looked at by the loss; the figures of the field are those of the saved weights, in
-float32, at the end.
+float32, at the end. Several processes divide the examples, and each holds all weights.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,29 +34,19 @@ from burnish.numerics import compute_dtype, default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.artefact import write_scores
 from burnish.stages.stage import Plan, Stage, Work
-from burnish.stages.start import undivided
 from burnish.stages.updates import CHECKPOINTS, METRICS, Rounds, run_updates
 from burnish.store import Code
 from burnish.text.borders import bordered
 from burnish.text.template import ChatText
 from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.optimizer import put
-from burnish.training.parallel import Divided, Ranks, put_in_place, rows_of, wholes
+from burnish.training.parallel import Ranks, put_in_place
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.source import Shuffled
 from burnish.training.trainer import Probe, Trainer
 
 RowT = TypeVar("RowT")
 ItemT = TypeVar("ItemT", bound=Item)
-
-
-@settings
-class SpecialistRounds(Rounds):
-    """How a run goes that trains a specialist."""
-
-    divide: Divided = setting(
-        "weights", "what several processes divide besides the examples: weights and their optimiser's state, or nothing"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +103,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
     steps: int | None = setting(None, "updates; from train.epochs if not given", unit="steps", ge=1)
     seed: int = setting(0, "of the order of the data, the held-out rows and a fresh head")
     adapter: Lora | None = setting(None, "train a low-rank adapter and the head in place of all weights")
-    train: SpecialistRounds = setting(SpecialistRounds(), "how the run goes")
+    train: Rounds = setting(Rounds(), "how the run goes")
     reading: RowReading = setting(RowReading(), "how the data is read")
     save_dtype: SaveDtype = setting("float32", "of the saved weights; bfloat16 rounds small updates away")
     push: str | None = setting(None, "hub name to upload the finished model to")
@@ -167,9 +156,9 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         start = self._start(labels)
         device = default_device()
         dtype = compute_dtype(self.train.precision, device)
-        put_in_place(start.part, start.plain, device=device, dtype=dtype, ranks=Ranks(), divided=self.train.divide)
+        put_in_place(start.part, start.plain, device=device, dtype=dtype, ranks=Ranks(), divided="nothing")
         trainer: Trainer[ItemT] = Trainer(
-            {"model": Part(module=start.part, exact=undivided(start.exact, start.part))},
+            {"model": Part(module=start.part, exact=start.exact)},
             self.goal(),
             self.train,
             steps=self._num_steps(labels),
@@ -222,16 +211,13 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         self, start: SpecialistStart, labels: Labels[RowT, ItemT], trainer: Trainer[ItemT]
     ) -> SpecialistStart | None:
         """The start model with the float32 masters, an adapter merged; None on ranks that do not lead."""
-        masters = trainer.optimizers["model"].masters
-        values = wholes(masters)
         if not trainer.ranks.leads:
-            deque(values, maxlen=0)
             return None
-        if self.adapter is None and not any(rows_of(master) for master in masters.values()):
+        if self.adapter is None:
             start.part.float()
-        else:  # weights that do not train were rounded, others are divided
+        else:  # weights that do not train were rounded
             start = self._start(labels)
-        put(values, start.part)
+        put(trainer.optimizers["model"].masters.items(), start.part)
         start.part.requires_grad_(False).eval()
         return replace(start, plain=_merged(start.model)) if isinstance(start.model, PeftModel) else start
 

@@ -33,6 +33,7 @@ from burnish.models.load import require_whole
 from burnish.models.save import SaveDtype
 from burnish.numerics import default_device
 from burnish.objectives.objective import Objective
+from burnish.stages.ewc import EWC, hold
 from burnish.stages.prepare import Prepared, prepare
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.start import Module, Start, learned, started
@@ -62,6 +63,7 @@ class TrainingStage(Stage):
     steps: int | None = setting(None, "updates; from train.epochs if not given", unit="steps", ge=1)
     seed: int = setting(0, "of the order of the data, fresh adapters and dropout")
     adapter: Adapter | None = setting(None, "train an adapter in place of all weights", usual="lora")
+    ewc: EWC | None = setting(None, "hold the weights where the start model's own task minds them")
     train: Training = setting(Training(), "how the run goes")
     reading: Reading = setting(Reading(), "how the data is read")
     template: TemplateSettings = setting(TemplateSettings(), "how messages become text")
@@ -110,6 +112,7 @@ class TrainingStage(Stage):
 
     def plan(self) -> Plan:
         """Read and convert the data, and count."""
+        self._check_ewc()
         prepared = self.prepared(lambda line: None)
         lines = [f"{name}: {value}" for name, value in prepared.facts.items()]
         lines.append(f"{self.num_steps(prepared)} updates of {self.train.batch_size} examples")
@@ -121,6 +124,7 @@ class TrainingStage(Stage):
             self._train(work)
 
     def _train(self, work: Work) -> None:
+        self._check_ewc()
         prepared = self.prepared(work.say)
         work.record({"template_hash": prepared.template_hash, "data": dict(prepared.facts)})
         start = self._start(work)
@@ -134,11 +138,24 @@ class TrainingStage(Stage):
             cost=start.cost,
             device=default_device(),
         )
+        if self.ewc is not None:
+            hold(trainer, self.ewc, main=self.main, module=start.module, model=start.plain, name=self.model)
         self.train_on(prepared, trainer, start, work)
         masters = trainer.optimizers[self.main].masters
         trained = learned(start, masters, self.module, adapter=self.adapter, seed=self.seed, ranks=trainer.ranks)
         if trained is not None:
             self._finish(trained, prepared, work)
+
+    def _check_ewc(self) -> None:
+        """Refuse a penalty that would hold nothing.
+
+        Raises:
+            ConfigError: an adapter is trained.
+        """
+        if self.ewc is not None and self.adapter is not None:
+            raise ConfigError(
+                ["ewc holds the model's own weights, and with an adapter these do not move; leave one of the two out"]
+            )
 
     def _finish(self, trained: Start, prepared: Prepared, work: Work) -> None:
         """Save the model, and upload it if that is asked for."""

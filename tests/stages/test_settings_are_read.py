@@ -36,10 +36,12 @@ JUDGE = {
     "wording": {"question": "$rubric $prompt $answer $mark.", "reminder": "Again."},
 }
 
+EWC = {"ewc": {"fisher": "x", "strength": 1.0}}
+
 BASES: dict[str, dict[str, Any]] = {
-    **{verb: {"adapter": {}} for verb in TRAINING},
+    **{verb: {"adapter": {}, **EWC} for verb in TRAINING},
     **{verb: {"adapter": {}} for verb in ("classify", "tag", "answer-spans", "seq2seq")},
-    **{verb: {"adapter": {}, "held_out": 4} for verb in WITHOUT_REFERENCE},
+    **{verb: {"adapter": {}, "held_out": 4, **EWC} for verb in WITHOUT_REFERENCE},
     **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
     "tokenise": {"data": {"x": "x"}},
     "mix": {"data": {"x": "x"}},

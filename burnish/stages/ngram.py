@@ -83,7 +83,7 @@ class NGramStage(Stage):
 def texts_of(files: TokenFiles) -> list[Text]:
     """All documents of token files, in their order."""
     return [
-        Text(id=one.id, tokens=one.tokens, first=files.spelling.first, num_bytes=one.num_bytes)
+        Text(id=one.id, tokens=np.asarray(one.tokens), first=files.spelling.first, num_bytes=one.num_bytes)
         for one in files.documents()
     ]
 

@@ -35,6 +35,7 @@ STAGES: Mapping[str, Entry] = {
     "mix": Entry("burnish.stages.mix:MixStage", "say how much of each domain of token files is drawn"),
     "import": Entry("burnish.stages.import_model:ImportStage", "bring a model into a plain Hugging Face directory"),
     "new-model": Entry("burnish.stages.new_model:NewModelStage", "make an untrained model from one dial, its depth"),
+    "lengthen": Entry("burnish.stages.lengthen:LengthenStage", "give a model a longer context by scaled positions"),
     "pretrain": Entry("burnish.stages.pretrain:PretrainStage", "train a model on plain text"),
     "scaling": Entry("burnish.stages.scaling:ScalingStage", "fit a scaling law to pretraining runs, and plan a budget"),
     "denoise": Entry("burnish.stages.denoise:DenoiseStage", "train a BERT or T5 to fill in what was hidden from it"),
@@ -67,6 +68,9 @@ STAGES: Mapping[str, Entry] = {
     "spin-pairs": Entry("burnish.stages.spin_pairs:SpinPairsStage", "pair demonstrations with a model's own answers"),
     "evaluate": Entry("burnish.stages.evaluate:EvaluateStage", "measure a model"),
     "evaluate-reward": Entry("burnish.stages.evaluate_reward:EvaluateRewardStage", "measure a reward model on pairs"),
+    "evaluate-needle": Entry(
+        "burnish.stages.evaluate_needle:EvaluateNeedleStage", "see whether a model finds a fact again in long texts"
+    ),
     "evaluate-text": Entry("burnish.stages.evaluate_text:EvaluateTextStage", "measure a model on documents"),
     "ngram": Entry("burnish.stages.ngram:NGramStage", "measure an n-gram model on documents, to compare with"),
     "studio-export": Entry("burnish.stages.studio_export:StudioExportStage", "take a studio's agreed judgements"),

@@ -58,6 +58,7 @@ STAGES: Mapping[str, Entry] = {
     "ppo": Entry("burnish.stages.policy_gradient:PPOStage", "train on own answers with a critic"),
     "online-dpo": Entry("burnish.stages.policy_gradient:OnlineDPOStage", "align with fresh pairs of own answers"),
     "merge-adapter": Entry("burnish.stages.merge_adapter:MergeAdapterStage", "put an adapter into its model's weights"),
+    "instructions": Entry("burnish.stages.instructions:InstructionsStage", "mix many tasks into instruction data"),
     "prompts": Entry("burnish.stages.prompts:PromptsStage", "make prompts that ask for a format"),
     "tasks": Entry("burnish.stages.tasks:TasksStage", "make prompts from a task of reasoning-gym"),
     "sample": Entry("burnish.stages.sample:SampleStage", "sample a model's answers to prompts"),

@@ -17,6 +17,8 @@ def lines_of(costs: Costs) -> list[str]:
             f"parameters of the {name}: {_count(one.total)} (embeddings {_count(one.embeddings)}, attention "
             f"{_count(one.attention)}, feed-forward {_count(one.feed_forward)}, norms {_count(one.norms)}{tied})"
         )
+        if one.experts:
+            lines.append(f"  of these {_count(one.experts)} in experts, and {_count(one.active)} active per token")
     lines.append(f"trained: {_count(costs.trainable)}")
     for phase in costs.phases:
         parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in phase.parts.items())

@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -29,7 +28,7 @@ from transformers import (
     LlamaConfig,
 )
 from transformers import initialization as init
-from transformers.integrations import use_experts_implementation
+from transformers.activations import ACT2FN
 from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.llama.modeling_llama import (
     LlamaDecoderLayer,
@@ -39,6 +38,7 @@ from transformers.models.llama.modeling_llama import (
 )
 
 from burnish.models.gate import MODEL_TYPE, NoisyTopKGate, Routing
+from burnish.models.grouped import grouped_linear
 
 
 @strict
@@ -87,12 +87,8 @@ def gate_mistakes(experts: int, chosen: int) -> list[str]:
     return []
 
 
-@use_experts_implementation
 class Experts(nn.Module):
-    """E gated feed-forward layers.
-
-    transformers runs them by one grouped product per matrix (`grouped_mm`), which is the default. What stands here is
-    the plain form (`eager`), one product per expert, which takes float64 too. Both sort the tokens by expert first.
+    """E gated feed-forward layers; tokens are sorted by expert, and each expert makes one product with each matrix.
 
     Attributes:
         gate_up_proj: (E, 2 F, D), the gate's rows first.
@@ -105,21 +101,18 @@ class Experts(nn.Module):
         inner, width = config.intermediate_size, config.hidden_size
         self.gate_up_proj = nn.Parameter(torch.empty(self.num_experts, 2 * inner, width))
         self.down_proj = nn.Parameter(torch.empty(self.num_experts, width, inner))
-        self.act_fn = functional.silu
+        self.act_fn = ACT2FN[config.hidden_act]
 
     def forward(self, hidden_TD: Tensor, experts_Tk: Tensor, weights_Tk: Tensor) -> Tensor:
-        """The weighted sum of the chosen experts' outputs. (T, D)"""
-        num_chosen = experts_Tk.shape[1]
-        order = experts_Tk.flatten().argsort(stable=True)
-        counts = experts_Tk.flatten().bincount(minlength=self.num_experts).tolist()
-        pieces = hidden_TD[order // num_chosen].split(counts)
-        found = []
-        for piece, gate_up, down in zip(pieces, self.gate_up_proj.unbind(), self.down_proj.unbind(), strict=True):
-            gate, up = functional.linear(piece, gate_up).chunk(2, dim=-1)
-            found.append(functional.linear(self.act_fn(gate) * up, down))
+        """The sum of the chosen experts' outputs by their weights. (T, D)"""
+        chosen, order = experts_Tk.flatten().sort(stable=True)
+        ends = torch.searchsorted(chosen, torch.arange(self.num_experts, device=chosen.device), right=True)
+        rows = hidden_TD[order // experts_Tk.shape[1]]
+        gate, up = grouped_linear(rows, self.gate_up_proj, ends.int()).chunk(2, dim=-1)
+        outputs = grouped_linear(self.act_fn(gate) * up, self.down_proj, ends.int())
         back = torch.empty_like(order)
-        back[order] = torch.arange(len(order), device=order.device)
-        outputs_TkD = torch.cat(found)[back].view(*experts_Tk.shape, -1)
+        back[order] = torch.arange(order.shape[0], device=order.device)
+        outputs_TkD = outputs[back].view(*experts_Tk.shape, -1)
         return (outputs_TkD * weights_Tk[..., None]).sum(1).to(hidden_TD.dtype)
 
 
@@ -153,7 +146,8 @@ class NoisyMoeLayer(LlamaDecoderLayer):  # type: ignore[misc]
         """As transformers calls a layer; what is not named here goes to the attention. (B, T, D)"""
         attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **attention)
         hidden_states = hidden_states + attended
-        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states), routing)
+        states: Tensor = hidden_states + self.mlp(self.post_attention_layernorm(hidden_states), routing)
+        return states
 
 
 class NoisyMoePreTrainedModel(LlamaPreTrainedModel):  # type: ignore[misc]

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from burnish.batch import TreeBatch, padded_rows
+from burnish.batch import PaddedRows, TreeBatch, padded_rows
 from burnish.models.flex import tree_layout
 from burnish.models.gate import MODEL_TYPE, Loads, Routing
 from burnish.models.language import LanguageModel, LayoutName, check_layouts, checked
@@ -83,13 +83,11 @@ class RoutedLanguageModel(nn.Module):
         counted_T = counts_once(batch)
         noise_TLE = gate_noise(batch, self.seed, layers=config.num_hidden_layers, experts=config.num_experts)
         if self.layout == "tree":
-            source_N, inputs = batch.source_N, {"input_ids": batch.tokens_T[None], "attention_mask": None}
-            inputs |= {"position_ids": batch.positions_T[None], "layout": tree_layout(batch.segments, device)}
+            source_N, inputs = batch.source_N, _tree_inputs(batch)
         else:
             rows = padded_rows(batch, padding_token=0)
             self.language.require_short_rows(rows.tokens_BL.shape[1])
-            source_N, inputs = rows.source_N, {"input_ids": rows.tokens_BL, "attention_mask": rows.mask_BL}
-            inputs["position_ids"] = rows.positions_BL
+            source_N, inputs = rows.source_N, _row_inputs(rows)
             counted_T, places = _in_rows(batch, counted_T)
             noise_TLE = None if noise_TLE is None else noise_TLE[places]
         routing = Routing(counted_T.to(device), None if noise_TLE is None else noise_TLE.to(device))
@@ -105,6 +103,18 @@ def routed_language_model(model: PreTrainedModel, *, layout: LayoutName = "auto"
         check=lambda part: check_layouts(part.language),
         layout=layout,
     )
+
+
+def _tree_inputs(batch: TreeBatch) -> dict[str, Any]:
+    """The decoder's arguments in the tree layout."""
+    layout = tree_layout(batch.segments, batch.tokens_T.device)
+    tokens, positions = batch.tokens_T[None], batch.positions_T[None]
+    return {"input_ids": tokens, "position_ids": positions, "attention_mask": None, "layout": layout}
+
+
+def _row_inputs(rows: PaddedRows) -> dict[str, Any]:
+    """The decoder's arguments in the padded layout."""
+    return {"input_ids": rows.tokens_BL, "position_ids": rows.positions_BL, "attention_mask": rows.mask_BL}
 
 
 def counts_once(batch: TreeBatch) -> Tensor:

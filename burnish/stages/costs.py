@@ -64,7 +64,9 @@ class Costs:
     def facts(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "parameters": {name: {**asdict(one), "total": one.total} for name, one in self.parameters.items()},
+            "parameters": {
+                name: {**asdict(one), "total": one.total, "active": one.active} for name, one in self.parameters.items()
+            },
             "trainable": self.trainable,
             "memory": {phase.name: dict(phase.parts) for phase in self.phases},
             "peak_memory_bytes": self.peak.num_bytes,

@@ -19,10 +19,12 @@ from burnish.models.adapters import Adapter, virtual_tokens
 from burnish.models.flops import Extent, padded_extent, tree_extent
 from burnish.models.language import LanguageModel, layout_for
 from burnish.models.load import load_config
+from burnish.models.routed import RoutedLanguageModel, is_routed
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue, ValueModel
 from burnish.numerics import compute_dtype, default_device
 from burnish.stages.evaluate_reward import members_of
+from burnish.stages.likelihood import LikelihoodStage
 from burnish.stages.online import Asked, OnlineStage
 from burnish.stages.policy_gradient import PPOStage
 from burnish.stages.preference import PreferenceStage
@@ -166,7 +168,7 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
         twice=stage.train.gradient_checkpointing,
         batches=cut,
         steps=steps,
-        passes=_passes(stage),
+        passes=_passes(stage, config),
         once=prepared.trees if isinstance(stage, PreferenceStage) and COLUMN in stage.goal().needs else (),
         sampling=sampling,
     )
@@ -189,9 +191,11 @@ def _trained(stage: TrainingStage, config: PretrainedConfig, layout: Literal["tr
         return (_part(stage, "policy", config, both, PolicyWithValue.provides),)
 
     def language(model: PreTrainedModel) -> nn.Module:
-        return LanguageModel(model, layout=layout)
+        return RoutedLanguageModel(model, layout=layout, seed=0) if routed else LanguageModel(model, layout=layout)
 
-    policy = _part(stage, "policy", config, language, LanguageModel.provides)
+    routed = isinstance(stage, LikelihoodStage) and is_routed(config)
+    provides = RoutedLanguageModel.provides if routed else LanguageModel.provides
+    policy = _part(stage, "policy", config, language, provides)
     if not isinstance(stage, PPOStage):
         return (policy,)
 
@@ -209,7 +213,7 @@ def _part(
     build: Callable[[PreTrainedModel], nn.Module],
     provides: frozenset[str],
 ) -> Trained:
-    reads = frozenset(stage.goal().reads) & provides
+    reads = frozenset(stage.goal_over(config).reads) & provides
     return Trained(name=name, config=config, build=build, reads=reads, head="logp" in reads)
 
 
@@ -224,9 +228,9 @@ def _frozen(stage: TrainingStage, config: PretrainedConfig) -> dict[str, Pretrai
     return found
 
 
-def _passes(stage: TrainingStage) -> int:
+def _passes(stage: TrainingStage, config: PretrainedConfig) -> int:
     """Forward passes per trained batch: statistics; online old log-probs, the reference, the critic's values."""
-    found = int(stage.goal().has_statistics)
+    found = int(stage.goal_over(config).has_statistics)
     if isinstance(stage, OnlineStage):
         found += 1 + (stage.reference is not None) + isinstance(stage, PPOStage)
     return found

@@ -12,7 +12,7 @@ from burnish.data.read import Reading
 from burnish.errors import ConfigError
 from burnish.objectives.objective import Objective
 from burnish.objectives.sft import CausalLM
-from burnish.stages.policy import PolicyStage
+from burnish.stages.likelihood import LikelihoodStage
 from burnish.stages.prepare import Prepared, load_text, prepare
 from burnish.stages.streamed import Streamed, is_streamed, streamed
 from burnish.text.truncate import Truncation
@@ -21,7 +21,7 @@ from burnish.training.source import Source
 
 
 @settings
-class PretrainStage(PolicyStage):
+class PretrainStage(LikelihoodStage):
     """Train on text outside of any chat template; reports bits per byte."""
 
     verb: ClassVar[str] = "pretrain"

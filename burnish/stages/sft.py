@@ -8,11 +8,11 @@ from burnish.config import imported, load, setting, settings
 from burnish.errors import ConfigError
 from burnish.objectives.objective import Objective
 from burnish.objectives.sft import SFT
-from burnish.stages.policy import PolicyStage
+from burnish.stages.likelihood import LikelihoodStage
 
 
 @settings
-class SFTStage(PolicyStage):
+class SFTStage(LikelihoodStage):
     """Fine-tune a model on completions.
 
     `objective: {use: my_loss.py:MyLoss, ...}` trains with a loss of your own in place of SFT's; its other settings are

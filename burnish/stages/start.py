@@ -22,6 +22,7 @@ from burnish.batch import Tree
 from burnish.models.adapters import Adapter, add_adapter
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
+from burnish.models.routed import RoutedLanguageModel
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue
 from burnish.numerics import Precision, compute_dtype
@@ -30,7 +31,7 @@ from burnish.training.parallel import Divided, Ranks, put_in_place, rows_of, who
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.plan import packed_cost, padded_cost
 
-Module = LanguageModel | PolicyWithValue | ScoreModel
+Module = LanguageModel | RoutedLanguageModel | PolicyWithValue | ScoreModel
 """What a stage may train over a transformers model."""
 
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import Tree
 from burnish.config import dump, setting, settings
@@ -87,6 +87,14 @@ class TrainingStage(Stage):
     def save(self, trained: Start, prepared: Prepared, folder: Path) -> None:
         """Write the finished model into `folder`; `trained` holds the float32 weights."""
 
+    def goal_over(self, config: PretrainedConfig) -> Objective:
+        """What the trainer is given: the goal, with what a model of this config adds to it."""
+        return self.goal()
+
+    def fed(self, source: Source[Tree], config: PretrainedConfig) -> Source[Tree]:
+        """The batches as a model of this config takes them."""
+        return source
+
     def rows(self, trees: Sequence[Tree]) -> Sequence[Tree]:
         """The trees that the objective is computed on; a stage may extend them before any column is filled."""
         return trees
@@ -131,7 +139,7 @@ class TrainingStage(Stage):
         prepared = self._with_columns(prepared, start, work)
         trainer: Trainer[Tree] = Trainer(
             self.parts(start),
-            self.goal(),
+            self.goal_over(start.plain.config),
             self.train,
             steps=self.num_steps(prepared),
             seed=self.seed,
@@ -193,7 +201,8 @@ class TrainingStage(Stage):
     def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
         """The updates, on what the source yields."""
         probes = held_out_probes(prepared, self.train)
-        run_updates(trainer, self.source(prepared), self.train, work, verb=self.verb, probes=probes)
+        source = self.fed(self.source(prepared), start.plain.config)
+        run_updates(trainer, source, self.train, work, verb=self.verb, probes=probes)
 
     def source(self, prepared: Prepared) -> Source[Tree]:
         """What is trained on: the trees, in a new order every pass."""

@@ -1,8 +1,8 @@
 """Numbers that can be added up over micro-batches and ranks before they are divided.
 
-A metric carries its reduction as a type: `Sum`, `Mean` (a total and its weight), `Max`, `Spread` (a standard
-deviation), `Explained` (a share of variance). Averages of averages cannot be written down. Values are floats, or CPU
-tensors where a metric is a vector (expert loads).
+A metric carries its reduction as a type: `Sum`, `Mean` (a total and its weight), `Perplexity` (e to the power of a
+mean), `Max`, `Spread` (a standard deviation), `Explained` (a share of variance). Averages of averages cannot be written
+down. Values are floats, or CPU tensors where a metric is a vector (expert loads).
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 
 Number = float | torch.Tensor
+
+_LARGEST_EXPONENT = 709.0
+"""Of e in a float."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,26 @@ class Mean:
     def value(self) -> Number:
         """The weighted mean."""
         return self.total / self.weight if self.weight else float("nan")
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """e to the power of a mean: a total in nats and the weight to divide it by; NaN while the weight is 0."""
+
+    nats: float
+    weight: float
+
+    def merge(self, other: Perplexity) -> Perplexity:
+        """Both totals and both weights together; perplexities themselves have no average."""
+        return Perplexity(self.nats + other.nats, self.weight + other.weight)
+
+    @property
+    def value(self) -> Number:
+        """The perplexity; infinite where it is too large for a float."""
+        if not self.weight:
+            return float("nan")
+        mean = self.nats / self.weight
+        return math.exp(mean) if mean < _LARGEST_EXPONENT else math.inf
 
 
 @dataclass(frozen=True)
@@ -129,7 +152,7 @@ class Explained:
         return 1 - self.error.squares / self.target.squares if self.target.squares else float("nan")
 
 
-Metric = Sum | Mean | Max | Spread | Explained
+Metric = Sum | Mean | Perplexity | Max | Spread | Explained
 
 
 def merged(parts: Iterable[Mapping[str, Metric]]) -> dict[str, Metric]:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.metrics import Explained, Max, Mean, Spread, Sum, merged, values
+from burnish.metrics import Explained, Max, Mean, Perplexity, Spread, Sum, merged, values
 
 WHOLE = st.integers(-1000, 1000).map(float)
 
@@ -27,6 +27,13 @@ def test_each_kind_reduces_in_its_own_way():
 def test_a_mean_without_weight_is_not_a_number():
     assert math.isnan(Mean(0.0, 0.0).value)
     assert Mean(0.0, 0.0).merge(Mean(3.0, 2.0)).value == 1.5
+
+
+def test_a_perplexity_is_that_of_the_mean_and_not_a_mean_of_perplexities():
+    parts = [{"perplexity": Perplexity(6 * math.log(2), 3.0)}, {"perplexity": Perplexity(math.log(2), 4.0)}]
+    assert values(merged(parts))["perplexity"] == pytest.approx(2.0)
+    assert math.isnan(Perplexity(0.0, 0.0).value)
+    assert Perplexity(1e6, 1.0).value == math.inf
 
 
 def test_a_name_may_be_missing_in_a_part():

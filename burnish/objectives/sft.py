@@ -7,7 +7,8 @@ template's own tokens teach nothing; they were left out of the batch before. Div
 batch makes a token count the same in a short and in a long answer, however the batch is split (lifecycle document,
 sections 1.2.1 and 2.2).
 
-`CausalLM` is the same loss over plain text; it also reports bits per byte, which does not depend on the tokenizer:
+`CausalLM` is the same loss over plain text; it also reports the perplexity, e to the power of the loss, and bits per
+byte, which alone does not depend on the tokenizer:
 
     bits per byte = - sum_n log2 p(y_n | y_<n)  /  bytes of the text
 """
@@ -21,7 +22,7 @@ from typing import Literal
 from burnish.batch import Tree, TreeBatch
 from burnish.config import setting, settings
 from burnish.errors import DataError
-from burnish.metrics import Mean, Number
+from burnish.metrics import Mean, Metric, Number, Perplexity
 from burnish.objectives.objective import Loss, Objective, Outputs
 
 
@@ -48,7 +49,7 @@ class SFT(Objective):
 
 @settings
 class CausalLM(Objective):
-    """Negative log-likelihood of plain text, per token, with bits per byte."""
+    """Negative log-likelihood of plain text, per token, with perplexity and bits per byte."""
 
     kind: Literal["causal_lm"] = setting("causal_lm", "causal language modelling")
 
@@ -64,7 +65,9 @@ class CausalLM(Objective):
     def loss(self, outputs: Outputs, batch: TreeBatch, statistics: Mapping[str, Number]) -> Loss:
         """The summed negative log-likelihood."""
         total = -(batch.weight_N * outputs["logp"]).sum()
-        bits = float(total.detach()) / math.log(2)
-        return Loss(
-            terms={"nll": total}, metrics={"bits_per_byte": Mean(bits, float(batch.columns["num_bytes"].sum()))}
-        )
+        nats = float(total.detach())
+        metrics: dict[str, Metric] = {
+            "bits_per_byte": Mean(nats / math.log(2), float(batch.columns["num_bytes"].sum())),
+            "perplexity": Perplexity(nats, float(batch.weight_N.sum())),
+        }
+        return Loss(terms={"nll": total}, metrics=metrics)

@@ -129,13 +129,16 @@ PANELS = (
         hint="Rounding, and top-p and top-k where they are set.",
     ),
     Panel(title="Bits per byte", unit="bits", names=("bits_per_byte",), labels=("training",)),
+    Panel(title="Perplexity", unit="per token", names=("perplexity",), labels=("training",)),
     Panel(title="Gradient norm", unit="before clipping", names=("grad_norm",), labels=("training",)),
     Panel(title="Learning rate", unit="per update", names=("learning_rate",), labels=("training",)),
     Panel(title="Speed", unit="tokens per second", names=("tokens_per_second",), labels=("training",)),
     Panel(title="Peak memory", unit="GB", names=("peak_memory_bytes",), labels=("training",), factor=1e-9),
 )
 
-NOT_DRAWN = frozenset({"step", "tokens", "seconds", "rollout", "answers", "score_low", "score_high", "score_count"})
+NOT_DRAWN = frozenset(
+    {"step", "tokens", "tokens_seen", "seconds", "rollout", "answers", "score_low", "score_high", "score_count"}
+)
 """Counts, and the ends of intervals that `against_kl.py` draws."""
 
 

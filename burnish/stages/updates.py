@@ -87,6 +87,7 @@ def run_updates(
     """
     checkpoints, ranks, asked = work.out / CHECKPOINTS, trainer.ranks, False
     found = restore_checkpoint(checkpoints, trainer, source)
+    seen = found.feedback["tokens_seen"] if found else 0.0
     if found:
         work.say(f"going on after update {found.num_updates}")
     with ExitStack() as stack:
@@ -99,7 +100,9 @@ def run_updates(
         ranks.wait()
 
         def after(metrics: Mapping[str, float]) -> bool:
-            nonlocal asked
+            nonlocal asked, seen
+            seen += metrics["tokens"]
+            metrics = {**metrics, "tokens_seen": seen}
             step, every = trainer.num_updates, train.checkpoint_every
             if record and bar:
                 record.write(step, metrics)

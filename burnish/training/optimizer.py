@@ -1,4 +1,4 @@
-"""AdamW over float32 master weights, with gradients accumulated in float32.
+"""AdamW, and Muon where it is asked for, over float32 master weights, with gradients accumulated in float32.
 
 A trainable parameter that is computed in bf16 has a float32 master. When backward has finished with a parameter, its
 gradient is added to the master's float32 gradient and dropped, so that any number of micro-batches loses nothing to
@@ -16,7 +16,7 @@ not to vectors: biases and norm scales have no direction to shrink in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from burnish.config import setting, settings
+from burnish.errors import TrainingError
+from burnish.training.muon import Muon, muon_over
 from burnish.training.parallel import held
 
 _collectors: MutableMapping[Tensor, RemovableHandle] = WeakIdKeyDictionary()
@@ -51,13 +53,24 @@ class MasterOptimizer:
         settings: AdamW's numbers.
         exact: float32 values of parameters that were rounded to the compute dtype since they were loaded; a master
             begins from these, so that a run which changes nothing saves what it loaded.
+        muon: Muon's numbers, None for AdamW alone.
+        by_muon: names of the matrices that Muon updates.
 
     Attributes:
         masters: the float32 weights by name, in the order of `named`.
+
+    Raises:
+        TrainingError: Muon is asked for and has no matrix, one that is divided, or nothing beside matrices.
     """
 
     def __init__(
-        self, named: Mapping[str, nn.Parameter], settings: AdamW, exact: Mapping[str, Tensor] | None = None
+        self,
+        named: Mapping[str, nn.Parameter],
+        settings: AdamW,
+        exact: Mapping[str, Tensor] | None = None,
+        *,
+        muon: Muon | None = None,
+        by_muon: Collection[str] = (),
     ) -> None:
         self.settings = settings
         self.parameters = dict(named)
@@ -70,8 +83,19 @@ class MasterOptimizer:
                 master = nn.Parameter(start.to(device=parameter.device, dtype=torch.float32))
                 self.masters[name] = master
                 _collect(parameter, master)
+        matrices = [master for name, master in self.masters.items() if muon is not None and name in by_muon]
+        others = [master for name, master in self.masters.items() if muon is None or name not in by_muon]
+        if not others:
+            raise TrainingError(
+                "train.muon would update every trained weight, as with an adapter alone; it is for training whole "
+                "models, leave it out"
+            )
+        self.muon = (
+            muon_over(matrices, muon, rate=settings.learning_rate, decay=settings.weight_decay) if muon else None
+        )
+        self._muon_rate = self.muon.param_groups[0]["lr"] if self.muon else 0.0
         self.adam = torch.optim.AdamW(
-            _groups(list(self.masters.values()), settings.weight_decay),
+            _groups(others, settings.weight_decay),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
@@ -83,18 +107,23 @@ class MasterOptimizer:
         return [master.grad for master in self.masters.values() if master.grad is not None]
 
     def step(self, factor: float) -> float:
-        """One update at `factor` times the learning rate; returns the rate used. Gradients are dropped."""
+        """One update at `factor` times the learning rate; returns AdamW's rate. Gradients are dropped."""
         rate = self.settings.learning_rate * factor
         for group in self.adam.param_groups:
             group["lr"] = rate
         self.adam.step()
+        if self.muon is not None:
+            for group in self.muon.param_groups:
+                group["lr"] = self._muon_rate * factor
+            self.muon.step()
         self.drop_gradients()
         self.publish()
         return rate
 
     def drop_gradients(self) -> None:
         """Forget what backward passes have gathered."""
-        self.adam.zero_grad(set_to_none=True)
+        for master in self.masters.values():
+            master.grad = None
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -109,6 +138,8 @@ class MasterOptimizer:
         for name, master in self.masters.items():
             for key, value in self.adam.state.get(master, {}).items():
                 tensors[f"adam.{key}.{name}"] = value
+            if self.muon is not None and master in self.muon.state:
+                tensors[f"muon.momentum.{name}"] = self.muon.state[master]["momentum_buffer"]
         return tensors
 
     def master_of(self, key: str) -> nn.Parameter:
@@ -134,6 +165,9 @@ class MasterOptimizer:
                 for key, moment in moments.items():
                     held(moment).copy_(tensors[f"adam.{key}.{name}"])
                 self.adam.state[master] = {"step": tensors[f"adam.step.{name}"].clone(), **moments}
+            if self.muon is not None and f"muon.momentum.{name}" in tensors:
+                momentum = tensors[f"muon.momentum.{name}"].to(master.device, copy=True)
+                self.muon.state[master] = {"momentum_buffer": momentum}
         self.publish()
 
 

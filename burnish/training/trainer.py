@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.batch import Item
 from burnish.config import setting, settings
@@ -30,6 +30,7 @@ from burnish.errors import NonFinite, TrainingError
 from burnish.metrics import Metric, Number, Sum, merged, values
 from burnish.numerics import seed_from
 from burnish.objectives.objective import Objective
+from burnish.training.muon import Muon, hidden_matrices
 from burnish.training.optimizer import AdamW, MasterOptimizer
 from burnish.training.parallel import Ranks, whole
 from burnish.training.part import Part, provided_by, reads_of, trainable_parameters
@@ -46,6 +47,7 @@ class Updates:
     """How an update is made."""
 
     optimizer: AdamW = setting(AdamW(), "AdamW's numbers")
+    muon: Muon | None = setting(None, "Muon for the matrices of the layers, AdamW for the rest; none is AdamW for all")
     schedule: Schedule = setting(Constant(), "how the learning rate changes", discriminator="kind")
     clip_norm: float = setting(1.0, "largest norm of the whole gradient; 0 does not clip", ge=0)
     token_budget: int = setting(4096, "tokens that one micro-batch may hold", unit="tokens", ge=1)
@@ -117,7 +119,7 @@ class Trainer(Generic[ItemT]):
         self._pending = _Pending()
         self._reads = reads_of(self.parts, objective)
         self.optimizers = {
-            name: MasterOptimizer(trainable, part.optimizer or updates.optimizer, part.exact)
+            name: _optimizer_of(part, trainable, updates)
             for name, part in self.parts.items()
             if not part.frozen and (trainable := trainable_parameters(part.module))
         }
@@ -340,6 +342,14 @@ class Trainer(Generic[ItemT]):
             metrics["penalty"] = float(penalty)
             metrics["loss"] += metrics["penalty"]
         return metrics
+
+
+def _optimizer_of(part: Part, trainable: Mapping[str, nn.Parameter], updates: Updates) -> MasterOptimizer:
+    """A part with numbers of its own is AdamW's alone."""
+    if updates.muon is None or part.optimizer is not None:
+        return MasterOptimizer(trainable, part.optimizer or updates.optimizer, part.exact)
+    by_muon = hidden_matrices(part.module)
+    return MasterOptimizer(trainable, updates.optimizer, part.exact, muon=updates.muon, by_muon=by_muon)
 
 
 class _seeded(AbstractContextManager[None]):  # noqa: N801

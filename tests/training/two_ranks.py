@@ -16,15 +16,19 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from burnish.batch import Tree
+from burnish.models.routed import ROUND, RoutedLanguageModel
+from burnish.objectives.balance import Balanced
 from burnish.objectives.dpo import DPO
 from burnish.objectives.objective import Objective
 from burnish.objectives.sft import SFT
 from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
+from burnish.training.columns import with_column
 from burnish.training.optimizer import AdamW
 from burnish.training.parallel import shard, whole
 from burnish.training.part import Part
 from burnish.training.source import Shuffled
 from burnish.training.trainer import Trainer, Updates
+from tests.models.tiny import tiny_model
 from tests.training.test_contract import ActorCritic, ValueHead, anchored, rewarded
 from tests.training.test_splits import Centred
 from tests.training.toys import chats, pairs, policy, without_clocks
@@ -40,11 +44,17 @@ Place = Callable[[nn.Module], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A run: its objective, its data, and whether it has a critic beside the policy."""
+    """A run: its objective, its data, and whether the policy has a critic beside it, or noisy gates in it."""
 
     objective: Callable[[nn.Module], Objective]
     items: list[Tree]
     critic: bool = False
+    routed: bool = False
+
+
+def numbered(trees: list[Tree]) -> list[Tree]:
+    """Trees as batch 3 of a run."""
+    return with_column(trees, ROUND, [[3.0] * len(tree.branches) for tree in trees])
 
 
 CASES = {
@@ -53,12 +63,19 @@ CASES = {
     "statistic": Case(lambda part: Centred(), chats(5, completions=2)),
     "penalty": Case(lambda part: anchored(part, distance=0.25, fisher=0.02), chats(5)),
     "critic": Case(lambda part: ActorCritic(), rewarded(5), critic=True),
+    "experts": Case(
+        lambda part: Balanced(goal=SFT(), importance_weight=0.5, load_weight=0.5),
+        numbered(chats(5, completions=2)),
+        routed=True,
+    ),
 }
 
 
 def trainer_of(case: Case, place: Place) -> Trainer[Tree]:
     """A trainer whose policy is put in its place; a critic stays whole on every rank."""
-    part = policy()
+    part: nn.Module = policy()
+    if case.routed:
+        part = RoutedLanguageModel(tiny_model("noisy_moe"), seed=1).requires_grad_(True)
     place(part)
     parts = {"policy": Part(module=part)}
     if case.critic:

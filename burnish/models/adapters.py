@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -22,8 +23,9 @@ from transformers import PreTrainedModel
 from burnish.errors import ModelError
 from burnish.models.attached import switched_off
 from burnish.models.bottleneck import Bottlenecks, add_bottlenecks
+from burnish.models.four_bits import held_as, make_whole
 from burnish.models.front import front_of
-from burnish.models.lora import Dora, Lora, LowRank, add_lora
+from burnish.models.lora import Dora, Lora, LowRank, add_lora, old_names
 from burnish.models.prefix import PrefixTuning, add_prefix
 from burnish.models.prompt import PromptTuning, add_prompt
 from burnish.numerics import generator_from
@@ -54,6 +56,11 @@ def add_adapter(model: PreTrainedModel, adapter: Adapter, *, seed: int) -> PreTr
         ModelError: the model cannot have it.
     """
     return _ADD[type(adapter)](model, adapter, seed=seed)
+
+
+def on_whole_weights(adapter: Adapter) -> Adapter:
+    """The same adapter on weights that are not in 4 bits; its own numbers are as many."""
+    return replace(adapter, base="full") if isinstance(adapter, LowRank) else adapter
 
 
 def virtual_tokens(adapter: Adapter | None) -> int:
@@ -92,12 +99,12 @@ def folded(model: nn.Module) -> Iterator[None]:
 
     Afterwards every weight is bit for bit what it was. Meanwhile a second copy of the adapted weights is held. In bf16
     the folded weights are rounded once more, so log-probs differ from the adapter's by what bf16 weights differ anyway.
-    An adapter that is switched off stays off.
+    An adapter that is switched off stays off. Weights in 4 bits cannot hold the sum: an adapter stays beside them.
     """
     layers = [
         module
         for module in model.modules()
-        if isinstance(module, BaseTunerLayer) and not module.disable_adapters and not module.merged
+        if isinstance(module, BaseTunerLayer) and not module.disable_adapters and not module.merged and _folds(module)
     ]
     kept = [(weight, weight.data) for layer in layers for weight in layer.get_base_layer().parameters(recurse=False)]
     try:
@@ -113,8 +120,14 @@ def folded(model: nn.Module) -> Iterator[None]:
             layer.merged_adapters.clear()
 
 
+def _folds(layer: BaseTunerLayer) -> bool:
+    return all(weight.is_floating_point() for weight in layer.get_base_layer().parameters(recurse=False))
+
+
 def merged(model: PeftModel) -> PreTrainedModel:
     """Fold the adapter into the weights, in float32, and prove by logits that the model is the same.
+
+    Weights that were held in 4 bits are made whole first: the sum is that of the rounded weights and the update.
 
     `model` must not be used afterwards.
 
@@ -123,11 +136,24 @@ def merged(model: PeftModel) -> PreTrainedModel:
     """
     model = model.float().eval()
     before = sample_logps(model.get_base_model())
-    plain = model.merge_and_unload(safe_merge=True)
+    plain = _on_whole_weights(model).merge_and_unload(safe_merge=True)
     gap = float((sample_logps(plain) - before).abs().max())
     if not gap <= MERGE_TOLERANCE:
         raise ModelError(f"the merged model differs from the adapter by {gap:.2g} nats; keep it with --adapter-only")
     return plain
+
+
+def _on_whole_weights(model: PeftModel) -> PeftModel:
+    """The same adapter on the same weights, none of them in 4 bits."""
+    if held_as(model) == "full":
+        return model
+    config, tensors = model.peft_config["default"], get_peft_model_state_dict(model)
+    base = model.unload()
+    make_whole(base)
+    with torch.random.fork_rng(devices=[]), old_names():  # what peft draws is replaced
+        again = get_peft_model(base, config)
+        set_peft_model_state_dict(again, tensors)
+    return again.float().eval()
 
 
 def sample_logps(model: PreTrainedModel) -> Tensor:

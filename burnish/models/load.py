@@ -40,6 +40,7 @@ from transformers import logging as transformers_logging
 from burnish.errors import BurnishError, ModelError
 from burnish.hub import hub_revision
 from burnish.models.adapters import merged
+from burnish.models.four_bits import hold
 from burnish.models.saved_adapters import CONFIG as ADAPTER
 from burnish.models.saved_adapters import UNMERGED, adapter_kind, read_adapter
 from burnish.numerics import cast_weights
@@ -240,12 +241,24 @@ def require_whole(name: str) -> None:
         )
 
 
-def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
+def load_adapted(folder: Path, base: str) -> PreTrainedModel | PeftModel:
+    """Put the adapter in `folder` on a model, whose weights are held as they were when the adapter was trained.
+
+    Raises:
+        ModelError: the model cannot be loaded, or the adapter does not fit it.
+    """
     plain = load_model(base)
+    record = folder / RECORD
+    saved = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    hold(plain, saved.get("base_weights", "full"))
     try:
-        adapted = read_adapter(plain, folder)
+        return read_adapter(plain, folder)
     except _UNREADABLE as error:
         raise ModelError(f"cannot put the adapter in {folder} on '{base}': {_first_line(error)}") from error
+
+
+def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
+    adapted = load_adapted(folder, base)
     model = merged(adapted) if isinstance(adapted, PeftModel) else adapted
     cast_weights(model, dtype)
     return model.requires_grad_(False).eval()

@@ -25,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 
 from burnish.config import setting, settings
 from burnish.errors import ModelError
+from burnish.models.four_bits import Held, hold
 from burnish.numerics import seed_from
 
 
@@ -36,6 +37,9 @@ class LowRank:
     alpha: float = setting(32.0, "the update is scaled by alpha / rank", gt=0)
     scaling: Literal["rank", "root"] = setting(
         "rank", "what alpha is divided by: the rank, or its root (rsLoRA), which keeps large ranks from learning less"
+    )
+    base: Held = setting(
+        "full", "how the frozen weights are held: nf4-double is QLoRA, about 4.1 bits each (the extra qlora)"
     )
     dropout: float = setting(0.0, "dropout on the adapter's input", ge=0, lt=1)
     targets: tuple[str, ...] = setting(
@@ -63,8 +67,10 @@ def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int) -> PeftMod
     Raises:
         ModelError: a target names no layer of the model, its output head, or a layer that peft cannot adapt (DoRA on
             fused experts).
+        MissingExtra: weights are to be held in 4 bits, and bitsandbytes is not installed.
     """
     _refuse_head(model, lora.targets)
+    hold(model, lora.base)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

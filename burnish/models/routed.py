@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import PaddedRows, TreeBatch, padded_rows
+from burnish.errors import ModelError
 from burnish.models.flex import tree_layout
+from burnish.models.front import num_virtual
 from burnish.models.gate import MODEL_TYPE, Loads, Routing
 from burnish.models.language import LanguageModel, LayoutName, check_layouts, checked
 from burnish.numerics import generator_from
@@ -78,7 +80,16 @@ class RoutedLanguageModel(nn.Module):
         return found | {name: value for name, value in named.items() if name in reads}
 
     def _decoded(self, batch: TreeBatch) -> tuple[Tensor, Loads]:
-        """Hidden states that predict the scored tokens (N, D), and loads."""
+        """Hidden states that predict the scored tokens (N, D), and loads.
+
+        Raises:
+            ModelError: virtual tokens stand in front of the prompts, which the loads would count.
+        """
+        if num_virtual(self.language.model):
+            raise ModelError(
+                "the expert loads of a mixture have no place for virtual tokens in front of prompts; set adapter.kind "
+                "to lora, dora or bottleneck"
+            )
         config, device = self.language.model.config, batch.tokens_T.device
         counted_T = counts_once(batch)
         noise_TLE = gate_noise(batch, self.seed, layers=config.num_hidden_layers, experts=config.num_experts)

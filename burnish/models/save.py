@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from burnish.errors import ModelError
 from burnish.models.adapters import sample_logps
 from burnish.models.attached import attached
+from burnish.models.four_bits import Held, held_as
 from burnish.models.load import RECORD, load_model, quiet
 from burnish.models.saved_adapters import write_attached
 from burnish.numerics import cast_weights
@@ -88,10 +89,10 @@ def save_adapter(
     with written(folder) as beside:
         if isinstance(model, PeftModel):
             model.peft_config["default"].base_model_name_or_path = base
-            write_files(model, tokenizer, beside, template_hash=template_hash)
+            write_files(model, tokenizer, beside, template_hash=template_hash, base_weights=held_as(model))
         else:
             write_attached(model, beside, base=base)
-            _write_text(tokenizer, beside, template_hash)
+            _write_text(tokenizer, beside, template_hash, "full")
         plain = model.get_base_model() if isinstance(model, PeftModel) else model
         compare_logps(sample_logps(plain), sample_logps(load_model(str(beside))), folder)
 
@@ -106,18 +107,24 @@ def written(folder: Path) -> Iterator[Path]:
 
 
 def write_files(
-    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path, *, template_hash: str
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    template_hash: str,
+    base_weights: Held = "full",
 ) -> None:
-    """Write weights, tokenizer and the record of the template."""
+    """Write weights, tokenizer, and the record of the template and of how the base of an adapter was held."""
     with quiet():
         model.save_pretrained(folder)
-    _write_text(tokenizer, folder, template_hash)
+    _write_text(tokenizer, folder, template_hash, base_weights)
 
 
-def _write_text(tokenizer: PreTrainedTokenizerFast, folder: Path, template_hash: str) -> None:
+def _write_text(tokenizer: PreTrainedTokenizerFast, folder: Path, template_hash: str, base_weights: Held) -> None:
     with quiet():
         tokenizer.save_pretrained(folder)
-    (folder / RECORD).write_text(json.dumps({"template_hash": template_hash}, indent=2) + "\n", encoding="utf-8")
+    record = {"template_hash": template_hash} | ({} if base_weights == "full" else {"base_weights": base_weights})
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def compare_logps(expected: Tensor, found: Tensor, folder: Path) -> None:

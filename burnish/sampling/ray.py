@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.errors import BurnishError, MissingExtra, ModelError, WorkersLost
+from burnish.models.front import num_virtual
 from burnish.models.language import LanguageModel
 from burnish.protocols import Decoding, Request, Sample
 from burnish.sampling.mould import Mould
@@ -90,7 +91,7 @@ class RayEngine:
         self.policy_version = policy_version
         self.num_workers = workers
         self.restarts = restarts
-        self._room = min(int(part.model.config.max_position_embeddings), cache_tokens)
+        self._room = min(int(part.model.config.max_position_embeddings), cache_tokens) - num_virtual(part.model)
         self._workplace = Workplace(
             stop_tokens=tuple(stop_tokens),
             cache_tokens=cache_tokens,

@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from burnish.models.adapters import add_adapter
+from burnish.models.adapters import add_adapter, on_whole_weights
 from burnish.models.flops import Extent, forward_flops, training_flops
-from burnish.models.lora import LowRank
 from burnish.models.parameters import Parameters, empty_model, model_parameters
 from burnish.numerics import default_device
 from burnish.sampling.cache import fitting_cache
@@ -126,7 +125,7 @@ def _adapter_size(demand: Demand, part: Trained) -> int:
     """Weights of the adapter of a part, 0 without one."""
     if demand.adapter is None:
         return 0
-    adapted = add_adapter(empty_model(part.config), demand.adapter, seed=0)
+    adapted = add_adapter(empty_model(part.config), on_whole_weights(demand.adapter), seed=0)
     return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
 
@@ -150,7 +149,7 @@ def _holding(
             config=part.config,
             build=part.build,
             reads=part.reads,
-            adapter=demand.adapter,
+            adapter=None if demand.adapter is None else on_whole_weights(demand.adapter),
             dtype=demand.dtype,
             twice=demand.twice,
         )
@@ -159,7 +158,8 @@ def _holding(
             TrainedPart(
                 weights=found.total + adapter,
                 trained=adapter or found.total,
-                folds=isinstance(demand.adapter, LowRank),
+                folds=demand.folds,
+                spared=round((itemsize - demand.weight_bytes) * found.layer_products),
                 layer=(found.attention + found.feed_forward) // layers,
                 table=found.head_products,
                 itemsize=itemsize,

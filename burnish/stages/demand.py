@@ -17,8 +17,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 from burnish.batch import Branch, Tree
 from burnish.models.adapters import Adapter, virtual_tokens
 from burnish.models.flops import Extent, padded_extent, tree_extent
+from burnish.models.four_bits import BYTES
 from burnish.models.language import LanguageModel, layout_for
 from burnish.models.load import load_config
+from burnish.models.lora import LowRank
 from burnish.models.routed import RoutedLanguageModel, is_routed
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue, ValueModel
@@ -110,6 +112,17 @@ class Demand:
     def virtual(self) -> int:
         """Virtual tokens in front of every prompt."""
         return virtual_tokens(self.adapter)
+
+    @property
+    def folds(self) -> bool:
+        """Whether the adapter is folded into the weights to sample."""
+        return isinstance(self.adapter, LowRank) and self.adapter.base == "full"
+
+    @property
+    def weight_bytes(self) -> float:
+        """Of a frozen weight of a linear layer."""
+        held = self.adapter.base if isinstance(self.adapter, LowRank) else "full"
+        return float(self.dtype.itemsize) if held == "full" else BYTES[held]
 
     @property
     def largest(self) -> Sequence[Tree]:

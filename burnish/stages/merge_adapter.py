@@ -10,9 +10,8 @@ from peft import PeftModel
 from burnish.config import setting, settings
 from burnish.errors import ModelError
 from burnish.models.adapters import merged
-from burnish.models.load import adapter_base, load_model, require_whole, source_of
+from burnish.models.load import adapter_base, load_adapted, require_whole, source_of
 from burnish.models.save import SaveDtype, save_model
-from burnish.models.saved_adapters import read_adapter
 from burnish.stages.prepare import load_text
 from burnish.stages.stage import Stage, Work
 from burnish.text.rendering import TemplateSettings
@@ -37,7 +36,7 @@ class MergeAdapterStage(Stage):
             raise ModelError(f"{folder} holds no adapter; a whole model needs no merging")
         text = load_text(self.model, self.template)
         require_whole(self.model)
-        adapted = read_adapter(load_model(self.base or named), folder)
+        adapted = load_adapted(folder, self.base or named)
         assert isinstance(adapted, PeftModel)
         save_model(merged(adapted), text.tokenizer, work.out / "model", template_hash=text.hash, dtype=self.save_dtype)
         work.record({"template_hash": text.hash})

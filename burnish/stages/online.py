@@ -25,9 +25,10 @@ from burnish.data.read import data_at, read
 from burnish.data.split import held_out_split
 from burnish.errors import ConfigError, DataError
 from burnish.example import Example, write_jsonl
-from burnish.models.adapters import adapter_off
+from burnish.models.adapters import adapter_off, virtual_tokens
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.load import load_model
+from burnish.models.lora import LowRank
 from burnish.numerics import compute_dtype, seed_from
 from burnish.sampling.place import InProcess, engine_at
 from burnish.stages.judging import JUDGE, judge_done
@@ -98,6 +99,16 @@ class OnlineStage(PolicyStage):
             raise ValueError(f"text.longer is {self.text.longer}; prompts alone can be left out (drop) or cut_prompt")
         if (self.looks.keep == "best" or self.looks.patience) and not (self.held_out or self.held_out_data):
             raise ValueError("looks.keep best and looks.patience go by held-out prompts; set held_out or held_out_data")
+
+        if (
+            isinstance(self.adapter, LowRank)
+            and self.adapter.base != "full"
+            and self.rollout.engine.kind != "in-process"
+        ):
+            raise ValueError(
+                f"rollout.engine.kind is {self.rollout.engine.kind}, and weights in 4 bits are not sent to other "
+                "processes; set rollout.engine.kind to in-process, or adapter.base to full"
+            )
 
     def code(self) -> tuple[Code, ...]:
         """The objective, and the graders' rules."""
@@ -319,7 +330,7 @@ class OnlineStage(PolicyStage):
             DataError: names the example and what it needs.
         """
         context, cache = int(start.plain.config.max_position_embeddings), self.rollout.cache_tokens
-        limit, answer = min(context, cache), self.rollout.decoding.max_tokens
+        limit, answer = min(context, cache) - virtual_tokens(self.adapter), self.rollout.decoding.max_tokens
         for prompt in (*asked.prompts, *asked.looked_at):
             if len(prompt.tokens) + answer > limit:
                 raise DataError(

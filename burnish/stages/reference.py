@@ -21,6 +21,7 @@ from burnish.batch import Tree, TreeBatch
 from burnish.errors import ModelError
 from burnish.models.adapters import adapter_off
 from burnish.models.attention import TreeLayout
+from burnish.models.four_bits import Held, held_as
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.logprobs import Head
 from burnish.numerics import Precision, compute_dtype, default_device
@@ -50,7 +51,8 @@ def reference_logps(
         work: hears where they come from; its folder has the shared columns beside it.
     """
     source = start.source if other is None else other
-    identity = _identity(source, trees, train, template_hash)
+    held = held_as(start.model) if other is None else "full"
+    identity = _identity(source, held, trees, train, template_hash)
     path = column_file(columns_folder(work.out), COLUMN, identity)
     work.record({"reference": {"model": source, "key": identity["model"], "column": path.name}})
     ranks = Ranks()
@@ -97,9 +99,10 @@ def _loaded(source: str, train: Training) -> Start:
     return reference.put(default_device(), train.precision, train.divide)
 
 
-def _identity(source: str, trees: Sequence[Tree], train: Training, template_hash: str) -> Mapping[str, Any]:
+def _identity(source: str, held: Held, trees: Sequence[Tree], train: Training, template_hash: str) -> Mapping[str, Any]:
     return {
         "model": content_key(source),
+        "weights": held,
         "trees": trees_digest(trees),
         "template": template_hash,
         "layout": train.layout,

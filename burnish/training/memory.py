@@ -63,6 +63,7 @@ class TrainedPart:
         itemsize: c.
         stretches: of an update on the largest micro-batch.
         folds: whether an adapter is folded into the weights to sample.
+        spared: bytes that weights in 4 bits take less than c each.
     """
 
     weights: int
@@ -72,6 +73,7 @@ class TrainedPart:
     itemsize: int
     stretches: Stretches
     folds: bool
+    spared: int = 0
 
     @property
     def full(self) -> bool:
@@ -136,7 +138,7 @@ class Holding:
         parts = self.trained
         gathered = sum(part.itemsize * (2 * part.layer + part.table) for part in parts) if self.ranks > 1 else 0
         return {
-            "weights": sum(part.itemsize * part.weights for part in parts) // self.ranks,
+            "weights": sum(part.itemsize * part.weights - part.spared for part in parts) // self.ranks,
             "gathered weights": gathered,
             "masters": sum(part.masters for part in parts) // self.ranks,
             "optimiser": sum(8 * part.trained for part in parts) // self.ranks,

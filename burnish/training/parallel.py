@@ -23,6 +23,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from burnish.errors import TrainingError
 from burnish.metrics import Metric, merged
 from burnish.numerics import cast_weights
 from burnish.processes import Processes
@@ -112,11 +113,16 @@ def put_in_place(
         dtype: of the computation.
         ranks: who shares the work.
         divided: whether the weights are divided among them.
+
+    Raises:
+        TrainingError: weights that are held in 4 bits would be divided.
     """
     if ranks.count == 1 or divided == "nothing":
         module.to(device)
         cast_weights(body, dtype)
         return
+    if not all(parameter.is_floating_point() for parameter in body.parameters()):
+        raise TrainingError("weights in 4 bits cannot be divided among processes; set train.divide to nothing")
     frozen = [parameter for parameter in body.parameters() if not parameter.requires_grad]
     if frozen:
         cast_weights(body, dtype)

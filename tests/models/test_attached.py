@@ -21,6 +21,7 @@ from burnish.models.load import load_model, require_whole
 from burnish.models.lora import old_names
 from burnish.models.prefix import PrefixTuning
 from burnish.models.prompt import PromptTuning
+from burnish.models.routed import RoutedLanguageModel
 from burnish.models.save import save_adapter, save_model
 from burnish.models.saved_adapters import adapter_kind, read_adapter
 from tests.models.attached_models import BATCH, KINDS, LOGP, logps, row_by_row, with_adapter
@@ -265,3 +266,9 @@ def test_bottlenecks_stand_where_they_are_asked_for():
     layers = ("model.layers.0", "model.layers.1")
     assert names[0] == [f"{layer}.{kind}_bottleneck" for layer in layers for kind in ("attention", "feed_forward")]
     assert names[1] == [f"{layer}.feed_forward_bottleneck" for layer in layers]
+
+
+def test_a_mixture_that_counts_its_tokens_refuses_virtual_ones():
+    part = RoutedLanguageModel(with_adapter("prompt", "noisy_moe"), seed=0)
+    with pytest.raises(ModelError, match=r"no place for virtual tokens in front of prompts; set adapter.kind to lora"):
+        part(BATCH, LOGP)

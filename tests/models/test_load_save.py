@@ -28,7 +28,7 @@ from burnish.models.load import (
     source_of,
     stored_template_hash,
 )
-from burnish.models.lora import Lora, add_lora
+from burnish.models.lora import Dora, Lora, add_lora
 from burnish.models.save import save_adapter, save_model
 from burnish.numerics import cast_weights
 from tests.models.tiny import tiny_model
@@ -55,8 +55,8 @@ def logits(model):
         return model(input_ids=torch.arange(3, 20)[None], use_cache=False).logits
 
 
-def adapted_model(seed=0, **settings):
-    adapted = add_lora(tiny_model(), Lora(rank=4, **settings), seed=0)
+def adapted_model(seed=0, kind=Lora):
+    adapted = add_lora(tiny_model(), kind(rank=4), seed=0)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
@@ -214,9 +214,9 @@ def test_the_comparison_looks_at_the_greedy_token_too():
         save.compare_logps(close, close.flip(1), Path("model"))
 
 
-@pytest.mark.parametrize("method", ["lora", "dora"])
-def test_an_adapter_is_saved_alone_and_loads_onto_its_base(method, saved, tokenizer):
-    adapted = adapted_model(method=method).train()
+@pytest.mark.parametrize("kind", [Lora, Dora])
+def test_an_adapter_is_saved_alone_and_loads_onto_its_base(kind, saved, tokenizer):
+    adapted = adapted_model(kind=kind).train()
     expected = sample_logps(adapted.get_base_model())
     assert (expected - sample_logps(tiny_model())).abs().max() > 0.1
     folder = saved.parent / "adapter"

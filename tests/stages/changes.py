@@ -10,6 +10,11 @@ from typing import Any
 from burnish.config import Leaf, assigned, dump, leaves, load, merged, options
 from burnish.errors import ConfigError
 
+ALONE = {
+    f"adapter.{name}": {"adapter_only": True} for name in ("width", "function", "after", "length", "hidden", "start")
+}
+"""What settings of adapters that cannot be merged need beside them."""
+
 
 def changed_values(
     cls: type,

@@ -26,6 +26,9 @@ from burnish.training.plan import packed_cost
 from tests.stages.online_runs import Vowels, made, write_world
 from tests.stages.runs import FAST, digest, lines, run, run_killed
 
+QLORA = {"adapter": {"rank": 2, "base": "nf4-double"}}
+"""Needs the extra qlora."""
+
 KINDS: dict[str, dict[str, Any]] = {
     "rslora": {"adapter": {"rank": 2, "scaling": "root"}},
     "dora": {"adapter": {"kind": "dora", "rank": 2}},
@@ -152,8 +155,27 @@ def test_a_model_with_a_prompt_is_neither_trained_on_nor_merged(world: Path, tmp
         ({"kind": "prompt", "length": 0}, "'adapter.length' is 0"),
         ({"kind": "bottleneck", "function": "tanh"}, "'adapter.function' is 'tanh'"),
         ({"rank": 4, "scaling": "square"}, "'adapter.scaling' is 'square'"),
+        ({"rank": 4, "base": "int4"}, "'adapter.base' is 'int4'"),
     ],
 )
 def test_wrong_settings_say_what_is_allowed(adapter: dict[str, Any], message: str, world: Path):
     with pytest.raises(ConfigError, match=message):
         dpo(world, adapter=adapter, adapter_only=True)
+
+
+def test_weights_in_4_bits_through_a_verb(world: Path, tmp_path: Path):
+    """Resumed, merged, its reference the rounded start and kept apart from that of the whole one; planned smaller."""
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    changes = {**QLORA, "train": {"checkpoint_every": 1}}
+    whole = run(dpo(world, **changes), tmp_path / "whole")
+    run_killed(dpo(world, **changes), tmp_path / "cut", after=2)
+    assert digest(run(dpo(world, **changes), tmp_path / "cut")) == digest(whole)
+    plain = run(dpo(world, adapter={"rank": 2}), tmp_path / "plain")
+    first, other = (lines(out)[0] for out in (whole, plain))
+    assert first["margin"] == pytest.approx(0.0, abs=1e-4)
+    assert first["logp_chosen"] != other["logp_chosen"]
+    small, large = (costs_of(dpo(world, adapter=one), measure=False) for one in (QLORA["adapter"], {"rank": 2}))
+    assert small.trainable == large.trainable
+    assert small.facts()["memory"]["train"]["weights"] < large.facts()["memory"]["train"]["weights"]
+    with pytest.raises(ConfigError, match="weights in 4 bits are not sent to other processes"):
+        made("grpo", world, rollout={"engine": {"kind": "ray"}}, **QLORA)

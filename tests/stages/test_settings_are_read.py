@@ -16,7 +16,7 @@ import burnish
 from burnish.config import is_settings, leaves, load, merged, options
 from burnish.stages.judging import Judge
 from burnish.stages.registry import STAGES, stage_class
-from tests.stages.changes import changed_values
+from tests.stages.changes import ALONE, changed_values
 from tests.stages.counting import CountStage, JoinStage
 
 TRAINING = ("pretrain", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
@@ -63,10 +63,7 @@ JUDGED = {"reward": {"grader": "judge", "judge": JUDGE}}
 BESIDE = {
     **{f"reward.judge{name}": JUDGED for name in ("", *(f".{leaf.name}" for leaf in leaves(Judge)))},
     "reward.judge.baseline": merged(JUDGED, {"reward": {"judge": {"wording": None}}}),
-    **{
-        f"adapter.{name}": {"adapter_only": True}
-        for name in ("width", "function", "after", "length", "hidden", "start")
-    },
+    **ALONE,
     "combination.spread": {"combination": {"kind": "mean_minus_spread", "spread": 1.0}},
     "length.limit": {"length": {"limit": 300}},
     "judge.baseline": {"judge": {"wording": None}},  # that of the base asks for points

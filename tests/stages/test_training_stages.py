@@ -24,7 +24,7 @@ from burnish.stages.merge_adapter import MergeAdapterStage
 from burnish.stages.preference import DPOStage
 from burnish.stages.pretrain import PretrainStage
 from burnish.stages.sft import SFTStage
-from tests.stages.changes import changed_values
+from tests.stages.changes import ALONE, changed_values
 from tests.stages.runs import FAST, digest, lines, run, run_killed, weights
 from tests.stages.tiny_chat import write_chats, write_model, write_pairs, write_text
 
@@ -307,7 +307,7 @@ def test_every_setting_changes_something_or_is_refused(
         "steps": 10,
         "text": {"max_tokens": 60},
         "held_out": 4,
-        "adapter": {"rank": 2, "dropout": 0.1},
+        "adapter": {"kind": "lora", "rank": 2, "dropout": 0.1},
         "train": {**FAST, "checkpoint_every": 2, "evaluate_every": 2},
     }
 
@@ -330,7 +330,7 @@ def test_every_setting_changes_something_or_is_refused(
 
     before = outcome({}, "base")
     assert before == outcome({}, "again")
-    changes = changed_values(cls, base, ALSO)
+    changes = changed_values(cls, base, ALSO, ALONE)
     changes = {name: change for name, change in changes.items() if name not in ELSEWHERE}
     here = ("objective", "reference")
     own = {name: change for name, change in changes.items() if verb == "sft" or name.startswith(here)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,6 +26,7 @@ def tree(*lengths: int) -> Tree:
 
 
 TREES = [tree(7, 4, 5), tree(3, 9)]
+LONG = [tree(270, 40, 35, 5)]
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox", "phi3")
 
 
@@ -37,14 +40,14 @@ def fused_attention_backward(gradient, query, key, *args, out_shape=None, **othe
     return 10 * query[0] * query[1] * query[2] * key[2] * query[3]
 
 
-def count(part: LanguageModel, *, backward: bool) -> int:
+def count(part: LanguageModel, *, backward: bool, trees: Sequence[Tree] = TREES) -> int:
     aten = torch.ops.aten
     known = {
         aten._scaled_dot_product_flash_attention_for_cpu: fused_attention,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: fused_attention_backward,
     }
     with FlopCounterMode(display=False, custom_mapping=known) as counter, torch.set_grad_enabled(backward):
-        found = part(pack(TREES), frozenset({"logp"}))["logp"]
+        found = part(pack(trees), frozenset({"logp"}))["logp"]
         if backward:
             found.sum().backward()
     return int(counter.get_total_flops())
@@ -67,6 +70,15 @@ def test_training_all_weights(name):
     model = tiny_model(name)
     part = LanguageModel(model.requires_grad_(True), layout="tree")
     assert count(part, backward=True) == training_flops(parameters_of(model.config), tree_extent(TREES))
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_long_sequences_are_counted_by_blocks(backward):
+    model = tiny_model("llama").requires_grad_(True)
+    found = count(LanguageModel(model, layout="tree"), backward=backward, trees=LONG)
+    extent = tree_extent(LONG)
+    assert found == (training_flops if backward else forward_flops)(parameters_of(model.config), extent)
+    assert extent.pairs < 310**2 + 35 * 305 + 5 * 275
 
 
 def test_gradient_checkpointing():

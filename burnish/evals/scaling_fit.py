@@ -74,7 +74,11 @@ class Fit:
 
     def constants(self) -> dict[str, Interval]:
         """The constants by name."""
-        return {name: self.interval(lambda law, name=name: law.constants()[name]) for name in self.law.constants()}
+
+        def of(name: str) -> Interval:
+            return self.interval(lambda law: law.constants()[name])
+
+        return {name: of(name) for name in self.law.constants()}
 
     def best(self, flops: float) -> dict[str, Interval]:
         """How a budget is best spent: parameters, tokens, tokens_per_parameter, loss."""

@@ -76,7 +76,8 @@ class ReportStage(Stage):
     def plan(self) -> Plan:
         """Read every record and answer, as `run` does, and say what was found."""
         found = self._read()
-        measured = [one.name for one in (*found.evaluations, *found.rewards, *found.laws, *found.texts)]
+        measured = [one.name for one in found.evaluations] + [one.name for one in found.rewards]
+        measured += [one.name for one in found.laws] + [one.name for one in found.texts]
         stages = sum(node.run is not None for node in found.nodes)
         line = f"report on {stages} stages; measured models: {', '.join(measured) or 'none'}"
         if self.frontier:
@@ -99,7 +100,9 @@ class ReportStage(Stage):
         )
         (work.out / "report.html").write_text(page, encoding="utf-8")
         figures = metrics_of(found.evaluations) if found.evaluations else {}
-        figures |= {panel.name: panel.scores for panel in (*found.rewards, *found.laws, *found.texts)}
+        figures |= {panel.name: panel.scores for panel in found.rewards}
+        figures |= {panel.name: panel.scores for panel in found.laws}
+        figures |= {panel.name: panel.scores for panel in found.texts}
         figures |= {"text_gaps": texts.gaps} if texts else {}
         if found.compared:
             figures["frontier"] = frontier_figures(found.compared)

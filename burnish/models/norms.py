@@ -6,10 +6,10 @@
 Written out in Python, as model families have it, a norm keeps three copies of its input for the backward pass, two of
 them in float32, and goes over them some fifteen times. Here the input is kept, as it came, and one scale per token.
 There is no kernel of torch's for it on the CPU: `rms_norm` is made of the same steps there. Where no gradient is wanted
-the family's own forward runs.
+the family's own forward runs, which gives the same bits.
 
-A family's norm is replaced where it is of this kind, which is tried with numbers and not read off its name. Gemma's,
-which multiplies with 1 + w, is not, and stays as it is.
+A family's norm is replaced where it gives the same bits, which is tried with numbers and not read off its name.
+Gemma's, which multiplies with 1 + w, is not, and stays as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
 from burnish.numerics import generator_from
@@ -46,7 +47,7 @@ class _Norm:
 
     def __call__(self, hidden_states: Tensor) -> Tensor:
         weight = self.module.get_parameter("weight")
-        here = hidden_states.device.type == "cpu" and type(weight) is nn.Parameter
+        here = hidden_states.device.type == "cpu" and not isinstance(weight, DTensor)
         if not here or not torch.is_grad_enabled():
             result: Tensor = type(self.module).forward(self.module, hidden_states)
             return result
@@ -72,8 +73,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         wide = hidden.to(_wide(hidden))
-        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        scale = scale.square_().div_(hidden.shape[-1]).add_(epsilon).rsqrt_()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
         ctx.save_for_backward(hidden, weight, scale)
         normed: Tensor = (wide * scale).to(hidden.dtype)
         return normed * weight
@@ -112,4 +112,4 @@ def _is_plain(module: nn.Module) -> bool:
     with torch.no_grad(), torch.device("cpu"):  # a model may be made on shapes alone
         weight, *tokens = torch.randn(4, *shapes["weight"], generator=generator_from("norm"))
         found = functional_call(module, {"weight": weight}, (torch.stack(tokens),))
-        return torch.allclose(found, rms_norm(torch.stack(tokens), weight, epsilon), rtol=1e-6, atol=1e-6)
+        return torch.equal(found, rms_norm(torch.stack(tokens), weight, epsilon))

@@ -48,6 +48,17 @@ def test_values_and_gradients_are_those_of_the_module(shape):
         assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_with_and_without_a_gradient_the_bits_are_the_same(dtype):
+    """The ratio of a policy to itself is exactly 1 only if both passes round alike."""
+    module = norm(dtype)
+    replace_norms(module)
+    hidden = normal(64, SIZE, key="hidden").to(dtype)
+    with torch.no_grad():
+        quiet = module(hidden)
+    assert torch.equal(module(hidden.requires_grad_()).detach(), quiet)
+
+
 def test_the_backward_pass_is_the_derivative():
     hidden, weight = normal(3, 8, key="hidden").double(), normal(8, key="weight").double()
     torch.autograd.gradcheck(

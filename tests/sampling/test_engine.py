@@ -30,11 +30,11 @@ class Recorder(LanguageModel):
         self.passes: list[tuple[type[Layout], int]] = []
         self.cache: Cache | None = None
 
-    def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    def run_layout(self, tokens: Tensor, positions: Tensor, layout: Layout, places: Tensor | None = None) -> Tensor:
         self.passes.append((type(layout), tokens.numel()))
         if isinstance(layout, Prefill | Decode):
             self.cache = layout.cache
-        return super().run_layout(tokens, positions, layout)
+        return super().run_layout(tokens, positions, layout, places)
 
     def num_tokens(self, kind: type[Layout]) -> int:
         """Tokens computed in passes of one kind."""

@@ -10,10 +10,14 @@ from typing import Any
 from burnish.config import Leaf, assigned, dump, leaves, load, merged, options
 from burnish.errors import ConfigError
 
-ALONE = {
-    f"adapter.{name}": {"adapter_only": True} for name in ("width", "function", "after", "length", "hidden", "start")
+_KINDS = ("width", "function", "after", "length", "hidden", "start")
+_EWC = {"adapter": None, "ewc": {"fisher": "x", "strength": 1.0}}
+
+ALONE: dict[str, dict[str, Any]] = {
+    **{f"adapter.{name}": {"adapter_only": True} for name in _KINDS},
+    **dict.fromkeys(("ewc", "ewc.fisher", "ewc.strength"), _EWC),
 }
-"""What settings of adapters that cannot be merged need beside them."""
+"""What settings need beside them: of adapters that cannot be merged, and of EWC, which holds all weights."""
 
 
 def changed_values(

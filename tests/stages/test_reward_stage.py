@@ -17,7 +17,7 @@ from burnish.config import load, merged
 from burnish.errors import BurnishError, DataError
 from burnish.models.classifier import load_reward_model
 from burnish.stages.reward import RewardStage
-from tests.stages.changes import changed_values
+from tests.stages.changes import ALONE, changed_values
 from tests.stages.runs import FAST, digest, lines, run, run_killed
 from tests.stages.tiny_chat import write_chats, write_model, write_pairs, write_rankings
 
@@ -112,7 +112,7 @@ def test_every_setting_changes_the_run_or_is_refused(world, tmp_path: Path):
 
     before = outcome({}, "base")
     also = {"columns": {"prompt": "question"}, "date": "2020-02-20"}
-    changes = changed_values(RewardStage, merged(base, {"adapter": {}}), also)
+    changes = changed_values(RewardStage, merged(base, {"adapter": {}}), also, ALONE)
     names = ("objective.", "heads", "save_dtype", "seed")
     own = {name: change for name, change in changes.items() if name.startswith(names)}
     assert len(own) >= 8

@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -28,7 +27,12 @@ from burnish.models.front import front_of
 from burnish.models.lora import Dora, Lora, LowRank, add_lora, old_names
 from burnish.models.prefix import PrefixTuning, add_prefix
 from burnish.models.prompt import PromptTuning, add_prompt
+from burnish.models.wrapped import is_adapted, is_wrapped
 from burnish.numerics import generator_from
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
 MERGE_TOLERANCE = 2e-3
 """Largest difference of a float32 log-probability (nats) that a merge may make."""
@@ -85,7 +89,7 @@ def require_merging(adapter: Adapter | None, what: str) -> None:
 @contextmanager
 def adapter_off(model: PeftModel | PreTrainedModel) -> Iterator[None]:
     """Run the model as it was before its adapter; a model without an adapter runs as it is."""
-    if isinstance(model, PeftModel):
+    if is_wrapped(model):
         with model.disable_adapter():
             yield
     else:
@@ -104,7 +108,7 @@ def folded(model: nn.Module) -> Iterator[None]:
     layers = [
         module
         for module in model.modules()
-        if isinstance(module, BaseTunerLayer) and not module.disable_adapters and not module.merged and _folds(module)
+        if is_adapted(module) and not module.disable_adapters and not module.merged and _folds(module)
     ]
     kept = [(weight, weight.data) for layer in layers for weight in layer.get_base_layer().parameters(recurse=False)]
     try:
@@ -147,6 +151,8 @@ def _on_whole_weights(model: PeftModel) -> PeftModel:
     """The same adapter on the same weights, none of them in 4 bits."""
     if held_as(model) == "full":
         return model
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
     config, tensors = model.peft_config["default"], get_peft_model_state_dict(model)
     base = model.unload()
     make_whole(base)

@@ -19,12 +19,11 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import StrictDataclassError
-from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -43,7 +42,11 @@ from burnish.models.adapters import merged
 from burnish.models.four_bits import hold
 from burnish.models.saved_adapters import CONFIG as ADAPTER
 from burnish.models.saved_adapters import UNMERGED, adapter_kind, read_adapter
+from burnish.models.wrapped import is_wrapped
 from burnish.numerics import cast_weights
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 RECORD = "burnish.json"
 """The file beside a saved model that carries what transformers has no place for."""
@@ -259,7 +262,7 @@ def load_adapted(folder: Path, base: str) -> PreTrainedModel | PeftModel:
 
 def _load_adapted(folder: Path, base: str, dtype: torch.dtype) -> PreTrainedModel:
     adapted = load_adapted(folder, base)
-    model = merged(adapted) if isinstance(adapted, PeftModel) else adapted
+    model = merged(adapted) if is_wrapped(adapted) else adapted
     cast_weights(model, dtype)
     return model.requires_grad_(False).eval()
 

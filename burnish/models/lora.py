@@ -15,10 +15,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -27,6 +26,9 @@ from burnish.config import setting, settings
 from burnish.errors import ModelError
 from burnish.models.four_bits import Held, hold
 from burnish.numerics import seed_from
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 @settings
@@ -69,6 +71,8 @@ def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int) -> PeftMod
             fused experts).
         MissingExtra: weights are to be held in 4 bits, and bitsandbytes is not installed.
     """
+    from peft import LoraConfig, get_peft_model  # a second, for runs that train one
+
     _refuse_head(model, lora.targets)
     hold(model, lora.base)
     config = LoraConfig(

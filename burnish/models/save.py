@@ -14,10 +14,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -27,7 +26,11 @@ from burnish.models.attached import attached
 from burnish.models.four_bits import Held, held_as
 from burnish.models.load import RECORD, load_model, quiet
 from burnish.models.saved_adapters import write_attached
+from burnish.models.wrapped import is_wrapped
 from burnish.numerics import cast_weights
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 SaveDtype = Literal["float32", "bfloat16"]
 
@@ -87,13 +90,13 @@ def save_adapter(
     """
     model = model.float()
     with written(folder) as beside:
-        if isinstance(model, PeftModel):
+        if is_wrapped(model):
             model.peft_config["default"].base_model_name_or_path = base
             write_files(model, tokenizer, beside, template_hash=template_hash, base_weights=held_as(model))
         else:
             write_attached(model, beside, base=base)
             _write_text(tokenizer, beside, template_hash, "full")
-        plain = model.get_base_model() if isinstance(model, PeftModel) else model
+        plain = model.get_base_model() if is_wrapped(model) else model
         compare_logps(sample_logps(plain), sample_logps(load_model(str(beside))), folder)
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -27,6 +26,9 @@ from burnish.models.front import Front, front_of, set_front
 from burnish.models.lora import old_names
 from burnish.models.prefix import Numbers, Prefix, Shape
 from burnish.models.prompt import Prompt
+
+if TYPE_CHECKING:
+    from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig
 
 CONFIG = "adapter_config.json"
 
@@ -56,6 +58,8 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel | Peft
     """
     kind = adapter_kind(folder)
     if kind not in UNMERGED:
+        from peft import PeftModel
+
         with old_names():
             return PeftModel.from_pretrained(model, str(folder))
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -119,6 +123,8 @@ def _bottleneck_tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
 
 def _config_of(front: Front, model: PreTrainedModel, base: str) -> PromptTuningConfig | PrefixTuningConfig:
     """As peft writes it."""
+    from peft import PrefixTuningConfig, PromptTuningConfig
+
     config = model.config.get_text_config(decoder=True)
     shared: dict[str, Any] = {
         "task_type": "CAUSAL_LM",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from peft import PeftModel
-
 from burnish.config import setting, settings
 from burnish.errors import ModelError
 from burnish.models.adapters import merged
 from burnish.models.load import adapter_base, load_adapted, require_whole, source_of
 from burnish.models.save import SaveDtype, save_model
+from burnish.models.wrapped import is_wrapped
 from burnish.stages.prepare import load_text
 from burnish.stages.stage import Stage, Work
 from burnish.text.rendering import TemplateSettings
@@ -37,7 +36,7 @@ class MergeAdapterStage(Stage):
         text = load_text(self.model, self.template)
         require_whole(self.model)
         adapted = load_adapted(folder, self.base or named)
-        assert isinstance(adapted, PeftModel)
+        assert is_wrapped(adapted)
         save_model(merged(adapted), text.tokenizer, work.out / "model", template_hash=text.hash, dtype=self.save_dtype)
         work.record({"template_hash": text.hash})
         work.say(f"merged into {work.out / 'model'}; the log-probs are those of the adapter")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from burnish.batch import Tree
@@ -13,6 +12,7 @@ from burnish.config import setting, settings
 from burnish.models.adapters import merged, require_merging
 from burnish.models.language import language_model
 from burnish.models.save import save_adapter, save_model
+from burnish.models.wrapped import is_wrapped
 from burnish.stages.prepare import Prepared
 from burnish.stages.reference import COLUMN, reference_logps
 from burnish.stages.stage import Work
@@ -60,7 +60,7 @@ class PolicyStage(TrainingStage):
         if self.adapter_only:
             save_adapter(model, tokenizer, folder, template_hash=template_hash, base=self.model)
         else:
-            finished = merged(model) if isinstance(model, PeftModel) else model
+            finished = merged(model) if is_wrapped(model) else model
             save_model(finished, tokenizer, folder, template_hash=template_hash, dtype=self.save_dtype)
 
 

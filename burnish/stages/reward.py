@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from peft import PeftModel
 from transformers import PreTrainedModel
 
 from burnish.config import setting, settings
@@ -16,6 +15,7 @@ from burnish.models.adapters import merged
 from burnish.models.classifier import save_reward_model
 from burnish.models.lora import Dora, Lora
 from burnish.models.score import ScoreModel, score_model
+from burnish.models.wrapped import is_wrapped
 from burnish.objectives.objective import Objective
 from burnish.objectives.reward import BradleyTerry
 from burnish.stages.prepare import Prepared
@@ -47,7 +47,7 @@ class RewardStage(TrainingStage):
     def save(self, trained: Start, prepared: Prepared, folder: Path) -> None:
         """The classifier, an adapter merged into it."""
         assert isinstance(trained.module, ScoreModel)
-        if isinstance(trained.model, PeftModel):
+        if is_wrapped(trained.model):
             merged(trained.model)  # in place
         save_reward_model(
             trained.module,

@@ -14,9 +14,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -30,6 +29,7 @@ from burnish.models.load import load_config, load_tokenizer
 from burnish.models.lora import Lora, add_lora
 from burnish.models.save import SaveDtype
 from burnish.models.specialist import compare_logits, probe_logits, reads_types, side_of
+from burnish.models.wrapped import is_wrapped
 from burnish.numerics import compute_dtype, default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.artefact import write_scores
@@ -44,6 +44,9 @@ from burnish.training.parallel import Ranks, put_in_place
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.source import Shuffled
 from burnish.training.trainer import Probe, Trainer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 RowT = TypeVar("RowT")
 ItemT = TypeVar("ItemT", bound=Item)
@@ -219,7 +222,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
             start = self._start(labels)
         put(trainer.optimizers["model"].masters.items(), start.part)
         start.part.requires_grad_(False).eval()
-        return replace(start, plain=_merged(start.model)) if isinstance(start.model, PeftModel) else start
+        return replace(start, plain=_merged(start.model)) if is_wrapped(start.model) else start
 
     def _probes(self, labels: Labels[RowT, ItemT]) -> list[Probe[ItemT]]:
         """A look at the loss on the held-out rows, if there are any."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -25,11 +25,15 @@ from burnish.models.load import load_model
 from burnish.models.routed import RoutedLanguageModel
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue
+from burnish.models.wrapped import is_wrapped
 from burnish.numerics import Precision, compute_dtype
 from burnish.training.optimizer import put
 from burnish.training.parallel import Divided, Ranks, put_in_place, rows_of, wholes
 from burnish.training.part import Part, trainable_parameters
 from burnish.training.plan import packed_cost, padded_cost
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 Module = LanguageModel | RoutedLanguageModel | PolicyWithValue | ScoreModel
 """What a stage may train over a transformers model."""
@@ -59,7 +63,7 @@ class Start:
     @property
     def plain(self) -> PreTrainedModel:
         """The transformers model itself; an adapter's layers stand in it."""
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        return self.model.get_base_model() if is_wrapped(self.model) else self.model
 
     def cost(self, trees: Sequence[Tree]) -> int:
         """Tokens that a group of trees takes in the layout that runs."""

@@ -23,6 +23,7 @@ from burnish.stages.attempt import peak_memory_bytes
 from burnish.stages.demand import Demand, Sampling, Trained, demand_of
 from burnish.stages.training import TrainingStage
 from burnish.training.memory import Holding, Phase, TrainedPart
+from burnish.training.plan import packed_cost, padded_cost
 from burnish.training.rehearsal import Rehearsal, rehearsed
 from burnish.training.speed import product_rate, slice_rate
 
@@ -110,7 +111,7 @@ def costs_of(stage: TrainingStage, *, memory: int | None = None, ranks: int = 1,
         run_flops=flops * demand.steps + once,
         steps=demand.steps,
         seconds=seconds,
-        advice=_advice(stage, holding.peak, there),
+        advice=_advice(stage, demand, holding.peak, there),
     )
 
 
@@ -254,21 +255,21 @@ def _seconds(
     return (flops - sampled) / fast + sampled / decoding, (flops - sampled) / slow + 2 * sampled / decoding
 
 
-def _advice(stage: TrainingStage, peak: Phase, memory: int) -> list[str]:
+def _advice(stage: TrainingStage, demand: Demand, peak: Phase, memory: int) -> list[str]:
     """What would make it smaller, by what is largest; nothing if it fits."""
     if peak.num_bytes <= memory:
         return []
     of = peak.parts
     states = sum(of.get(name, 0) for name in ("masters", "gradients", "optimiser"))
     work = of.get("activations", 0) + of.get("temporaries", 0)
-    budget = stage.train.token_budget
+    tokens = (packed_cost if demand.layout == "tree" else padded_cost)(demand.largest)
     found: list[tuple[int, str]] = []
     if stage.adapter is None:
         found.append((states, "train an adapter in place of all weights: --adapter.rank 16"))
     if not stage.train.gradient_checkpointing:
         found.append((of.get("activations", 0), "compute activations twice: --train.gradient_checkpointing true"))
-    if budget > 256:
-        found.append((work // 2, f"smaller micro-batches: --train.token_budget {budget // 2}"))
+    if len(demand.largest) > 1:
+        found.append((work // 2, f"smaller micro-batches: --train.fill {tokens // 2}"))
     if peak.name == "sample":
         found.append((of.get("cache", 0), "a smaller cache: --rollout.cache_tokens, --rollout.max_rows"))
     found.append((states // 2, "divide the work: burnish plan ... --ranks 2 shows what two processes would hold each"))

@@ -21,6 +21,7 @@ from burnish.models.four_bits import BYTES
 from burnish.models.language import LanguageModel, layout_for
 from burnish.models.load import load_config
 from burnish.models.lora import LowRank
+from burnish.models.parameters import model_parameters
 from burnish.models.routed import RoutedLanguageModel, is_routed
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue, ValueModel
@@ -33,7 +34,7 @@ from burnish.stages.preference import PreferenceStage
 from burnish.stages.reference import COLUMN
 from burnish.stages.reward import RewardStage
 from burnish.stages.training import TrainingStage
-from burnish.training.plan import MicroBatch, packed_cost, padded_cost, plan
+from burnish.training.plan import MicroBatch, ample, packed_cost, padded_cost, plan
 
 LOOKED_AT = 16
 """Batches of a run that are looked at; the others are taken to be like them."""
@@ -161,10 +162,13 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
         source = stage.source(prepared)
         batches = [batch for _ in range(min(steps, LOOKED_AT)) if (batch := source.next({})) is not None]
     cost = packed_cost if layout == "tree" else padded_cost
+    trained = _trained(stage, config, layout)
+    largest = max(model_parameters(one.config).total for one in trained)
     cut = [
         plan(
             batch,
             budget=stage.train.token_budget,
+            fill=stage.train.fill or ample(largest, default_device()),
             most_items=stage.train.micro_batch_size,
             coupling=stage.goal().coupling,
             ranks=ranks,
@@ -173,7 +177,7 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
         for batch in batches
     ]
     return Demand(
-        trained=_trained(stage, config, layout),
+        trained=trained,
         frozen=_frozen(stage, config),
         adapter=stage.adapter,
         dtype=compute_dtype(stage.train.precision, default_device()),

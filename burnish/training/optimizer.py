@@ -30,6 +30,9 @@ from burnish.errors import TrainingError
 from burnish.training.muon import Muon, muon_over
 from burnish.training.parallel import held
 
+PIECE = 2048
+"""Rows of a gradient that are added at a time."""
+
 _collectors: MutableMapping[Tensor, RemovableHandle] = WeakIdKeyDictionary()
 """The hook that empties each parameter's gradient into a master; a second one would find nothing."""
 
@@ -204,7 +207,14 @@ def _collector(master: nn.Parameter) -> Callable[[Tensor], None]:
             if master.grad is None:
                 master.grad = parameter.grad.float()
             else:
-                master.grad.add_(parameter.grad)
+                _add(parameter.grad, to=master.grad)
             parameter.grad = None
 
     return collect
+
+
+def _add(gradient: Tensor, *, to: Tensor) -> None:
+    """In pieces: a sum of two dtypes first turns one of them into the other, as a whole."""
+    whole, added = torch.atleast_1d(to), torch.atleast_1d(gradient)
+    for sums, values in zip(whole.split(PIECE), added.split(PIECE), strict=True):
+        sums.add_(values)

@@ -34,7 +34,7 @@ from burnish.training.muon import Muon, hidden_matrices
 from burnish.training.optimizer import AdamW, MasterOptimizer
 from burnish.training.parallel import Ranks, whole
 from burnish.training.part import Part, provided_by, reads_of, trainable_parameters
-from burnish.training.plan import MicroBatch, packed_cost, plan
+from burnish.training.plan import MicroBatch, ample, packed_cost, plan
 from burnish.training.schedule import Constant, Schedule
 from burnish.training.source import Feedback, Source
 from burnish.training.totals import metrics_of, numbers_of, require_finite, share_of_loss, whole_norm
@@ -51,6 +51,13 @@ class Updates:
     schedule: Schedule = setting(Constant(), "how the learning rate changes", discriminator="kind")
     clip_norm: float = setting(1.0, "largest norm of the whole gradient; 0 does not clip", ge=0)
     token_budget: int = setting(4096, "tokens that one micro-batch may hold", unit="tokens", ge=1)
+    fill: int | None = setting(
+        None,
+        "tokens up to which examples are put together in a micro-batch; none: on a CPU as many as keep it busy, on a "
+        "GPU token_budget",
+        unit="tokens",
+        ge=1,
+    )
     micro_batch_size: int | None = setting(None, "examples that one micro-batch may hold", unit="examples", ge=1)
 
 
@@ -117,6 +124,7 @@ class Trainer(Generic[ItemT]):
         self.device = device or torch.device("cpu")
         self.num_updates = 0
         self._pending = _Pending()
+        self._fill = updates.fill or ample(max(map(_num_weights, self.parts.values()), default=0), self.device)
         self._reads = reads_of(self.parts, objective)
         self.optimizers = {
             name: _optimizer_of(part, trainable, updates)
@@ -252,6 +260,7 @@ class Trainer(Generic[ItemT]):
         return plan(
             batch,
             budget=self.updates.token_budget,
+            fill=self._fill,
             most_items=self.updates.micro_batch_size,
             coupling=self.objective.coupling,
             ranks=self.ranks.count,
@@ -350,6 +359,10 @@ def _optimizer_of(part: Part, trainable: Mapping[str, nn.Parameter], updates: Up
         return MasterOptimizer(trainable, part.optimizer or updates.optimizer, part.exact)
     by_muon = hidden_matrices(part.module)
     return MasterOptimizer(trainable, updates.optimizer, part.exact, muon=updates.muon, by_muon=by_muon)
+
+
+def _num_weights(part: Part) -> int:
+    return 0 if part.frozen else sum(parameter.numel() for parameter in part.module.parameters())
 
 
 class _seeded(AbstractContextManager[None]):  # noqa: N801

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.batch import Branch, Tree
 from burnish.errors import OverBudget
 from burnish.objectives.objective import Coupling
-from burnish.training.plan import packed_cost, padded_cost, plan
+from burnish.training.plan import ample, packed_cost, padded_cost, plan
 
 
 def tree(name: str, prompt: int, *lengths: int) -> Tree:
@@ -42,12 +43,15 @@ def leaves(items) -> Counter[tuple[str, float]]:
     coupling=st.sampled_from(["completion", "group"]),
     ranks=st.integers(1, 4),
     most=st.none() | st.integers(1, 5),
+    fill=st.none() | st.integers(1, 40),
     cost=COSTS,
 )
-def test_every_promise(items, spare_room: int, coupling: Coupling, ranks: int, most: int | None, cost):
+def test_every_promise(
+    items, spare_room: int, coupling: Coupling, ranks: int, most: int | None, fill: int | None, cost
+):
     smallest = [piece for item in items for piece in (item.pieces() if coupling == "completion" else [item])]
     budget = max((cost([piece]) for piece in smallest), default=1) + spare_room
-    found = plan(items, budget=budget, coupling=coupling, ranks=ranks, most_items=most, cost=cost)
+    found = plan(items, budget=budget, fill=fill, coupling=coupling, ranks=ranks, most_items=most, cost=cost)
 
     assert len(found) == ranks
     assert len({len(own) for own in found}) == 1, "a rank with fewer micro-batches would make the others wait for ever"
@@ -55,6 +59,7 @@ def test_every_promise(items, spare_room: int, coupling: Coupling, ranks: int, m
     working = [micro for micro in micros if not micro.spare]
     assert leaves(item for micro in working for item in micro.items) == leaves(items)
     assert all(cost(micro.items) <= budget for micro in micros)
+    assert all(cost(micro.items) <= (fill or budget) for micro in micros if len(micro.items) > 1)
     assert all(micro.items for micro in micros)
     if most is not None:
         assert max((len(micro.items) for micro in micros), default=0) <= most
@@ -113,3 +118,17 @@ def test_costs():
     assert packed_cost(items) == 12
     assert padded_cost(items) == 21
     assert padded_cost([]) == 0
+
+
+def test_a_longer_example_has_a_micro_batch_of_its_own():
+    items = [tree("long", 8, 9), tree("a", 2, 3), tree("b", 2, 3)]
+    (micros,) = plan(items, budget=20, fill=10, coupling="group")
+    assert [[item.id for item in micro.items] for micro in micros] == [["long"], ["a", "b"]]
+
+
+def test_a_cpu_is_kept_busy_by_fewer_tokens_of_a_larger_model_and_a_gpu_has_the_budget():
+    cpu = torch.device("cpu")
+    assert ample(134_515_008, cpu) == 1024  # SmolLM2-135M: 2^37 / 134.5e6 are 1,021
+    assert ample(2**25, cpu) == 4096
+    assert ample(7_000_000_000, cpu) == 1024
+    assert ample(2**25, torch.device("cuda")) is None

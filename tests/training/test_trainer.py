@@ -567,3 +567,15 @@ def test_gradient_checkpointing_changes_nothing_but_memory():
 def test_a_model_of_transformers_alone_is_no_part():
     with pytest.raises(AttributeError, match="provides"):
         Trainer({"policy": Part(module=tiny_model())}, SFT(), FAST, steps=1)
+
+
+def test_a_micro_batch_is_filled_as_set_and_the_gradient_stays_the_same():
+    items = [one(str(number), 5, 6, 7) for number in range(6)]
+    whole, cut = (
+        Trainer(parts_of(TableModel()), SFT(), replace(FAST, fill=fill), steps=1)
+        for fill in (None, 2 * items[0].num_tokens)
+    )
+    assert [len(micro.items) for micro in whole.plan(items)[0]] == [6]
+    assert [len(micro.items) for micro in cut.plan(items)[0]] == [2, 2, 2]
+    assert whole.step(items)["loss"] == pytest.approx(cut.step(items)["loss"])
+    assert torch.allclose(weights_of(whole.parts["policy"].module), weights_of(cut.parts["policy"].module))

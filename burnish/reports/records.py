@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.errors import StoreError, shown
+from burnish.stats import Interval
 from burnish.store import RECORD, read_record
 
 Row = Mapping[str, float]
@@ -144,6 +146,31 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise StoreError(f"{path} is damaged: found {shown(value)}; expected a JSON object. Run its stage again")
     return value
+
+
+@contextmanager
+def figures_of(what: str, path: Path) -> Iterator[None]:
+    """Around code that takes figures out of a file: where one is missing or of another type, the file is named.
+
+    Args:
+        what: was measured, with its article.
+        path: of the file.
+
+    Raises:
+        StoreError: the code met something else than it expects, or the file cannot be opened.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise StoreError(
+            f"{path} lacks a figure of {what} ({type(error).__name__}: {error}). Run its stage again"
+        ) from error
+
+
+def interval_of(row: Mapping[str, Any], name: str = "estimate") -> Interval:
+    """The interval that a row of figures holds as `low`, `high` and `count`, around the figure `name`."""
+    estimate, low, high = (float(row[key]) for key in (name, "low", "high"))
+    return Interval(estimate=estimate, low=low, high=high, count=int(row["count"]))
 
 
 def _read_text(path: Path) -> str:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import StoreError
 from burnish.reports.dots import DotPlot, Entry, rate_plot
 from burnish.reports.points import Axes, Point, PointChart, Series, point_chart
-from burnish.reports.records import read_json
+from burnish.reports.records import figures_of, interval_of, read_json
 from burnish.reports.scale import number_of, percent, plain
 from burnish.stats import Interval
 
@@ -65,17 +64,12 @@ def read_reward(name: str, folder: Path) -> RewardPanel:
         StoreError: the file is missing or damaged, or lacks a figure; names the file.
     """
     path = folder / "scores.json"
-    scores = read_json(path)
-    try:
-        return _panel(name, scores)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"{path} lacks a figure of a reward model ({type(error).__name__}: {error}). Run its stage again"
-        ) from error
+    with figures_of("a reward model", path):
+        return _panel(name, read_json(path))
 
 
 def _panel(name: str, scores: Mapping[str, Any]) -> RewardPanel:
-    accuracy = _interval(scores["accuracy"], "accuracy")
+    accuracy = interval_of(scores["accuracy"], "accuracy")
     after = scores["calibrated"]
     ties = f", {scores['ties']:,} of them with equal scores" if scores["ties"] else ""
     return RewardPanel(
@@ -94,7 +88,7 @@ def _panel(name: str, scores: Mapping[str, Any]) -> RewardPanel:
 
 
 def _findings(accuracy: Interval, scores: Mapping[str, Any]) -> Iterator[str]:
-    rules = {text: _interval(scores["rules"][rule], "accuracy") for rule, text in RULES.items()}
+    rules = {text: interval_of(scores["rules"][rule], "accuracy") for rule, text in RULES.items()}
     best = max(rules, key=lambda text: rules[text].estimate)
     yield (
         f"It prefers the better answer in {_share(accuracy)} of the pairs. "
@@ -103,7 +97,7 @@ def _findings(accuracy: Interval, scores: Mapping[str, Any]) -> Iterator[str]:
     yield _sureness(scores)
     within = scores["score_and_length"]["within_pairs"]
     if within:
-        found = _interval(within, "estimate")
+        found = interval_of(within)
         words = f"{plain(found.estimate)} ({plain(found.low)} to {plain(found.high)})"
         follows = "longer" if found.estimate > 0 else "shorter"
         verdict = f"it favours {follows} answers" if found.excludes_zero else "no leaning to either length is found"
@@ -132,7 +126,8 @@ def _lengths(scores: Mapping[str, Any]) -> DotPlot:
     rows += [(_tokens(row), MODEL, row) for row in quantiles] if len(quantiles) > 1 else []
     rows += [(text, RULE, scores["rules"][rule]) for rule, text in RULES.items()]
     entries = [
-        (label, [Entry(label=label, series=series, interval=_interval(row, "accuracy"))]) for label, series, row in rows
+        (label, [Entry(label=label, series=series, interval=interval_of(row, "accuracy"))])
+        for label, series, row in rows
     ]
     return rate_plot(
         "Accuracy by difference of length",
@@ -173,7 +168,7 @@ def _reliability(scores: Mapping[str, Any]) -> PointChart:
 
 
 def _bin_point(row: Mapping[str, Any]) -> Point:
-    return Point(at=float(row["predicted"]), value=_interval(row, "observed"))
+    return Point(at=float(row["predicted"]), value=interval_of(row, "observed"))
 
 
 def _score_by_length(scores: Mapping[str, Any]) -> PointChart:
@@ -188,13 +183,8 @@ def _score_by_length(scores: Mapping[str, Any]) -> PointChart:
         counted="answers",
     )
     bins = scores["score_and_length"]["bins"]
-    points = (Point(at=float(row["mean_tokens"]), value=_interval(row, "mean")) for row in bins if "mean" in row)
+    points = (Point(at=float(row["mean_tokens"]), value=interval_of(row, "mean")) for row in bins if "mean" in row)
     return point_chart(axes, [Series(label="mean score", series=MODEL, points=tuple(points))])
-
-
-def _interval(row: Mapping[str, Any], name: str) -> Interval:
-    estimate, low, high = (float(row[key]) for key in (name, "low", "high"))
-    return Interval(estimate=estimate, low=low, high=high, count=int(row["count"]))
 
 
 def _share(value: Interval) -> str:

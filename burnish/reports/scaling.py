@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import StoreError
 from burnish.reports.points import Axes, Point, PointChart, Series, point_chart
-from burnish.reports.records import read_json
+from burnish.reports.records import figures_of, interval_of, read_json
 from burnish.reports.scale import large, number_of, plain
 from burnish.stats import Interval
 
@@ -51,13 +50,8 @@ def read_scaling(name: str, folder: Path) -> ScalingPanel:
         StoreError: the file is missing or damaged, or lacks a figure; names the file.
     """
     path = folder / "scores.json"
-    scores = read_json(path)
-    try:
-        return _panel(name, scores)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"{path} lacks a figure of a scaling law ({type(error).__name__}: {error}). Run its stage again"
-        ) from error
+    with figures_of("a scaling law", path):
+        return _panel(name, read_json(path))
 
 
 def _panel(name: str, scores: Mapping[str, Any]) -> ScalingPanel:
@@ -68,15 +62,15 @@ def _panel(name: str, scores: Mapping[str, Any]) -> ScalingPanel:
         name=name,
         facts=f"{number_of(len(runs), 'run')} of {number_of(len(sizes), 'size')}; intervals from {resamples}.",
         findings=tuple(_findings(scores)),
-        constants=tuple((constant, _interval(row)) for constant, row in scores["constants"].items()),
+        constants=tuple((constant, interval_of(row)) for constant, row in scores["constants"].items()),
         charts=(_by_tokens(runs, sizes), _against_law(runs, sizes)),
-        plans=tuple((large(plan["flops"]), tuple(_interval(plan[key]) for key in PLANS)) for plan in scores["plans"]),
+        plans=tuple((large(plan["flops"]), tuple(interval_of(plan[key]) for key in PLANS)) for plan in scores["plans"]),
         scores=scores,
     )
 
 
 def _findings(scores: Mapping[str, Any]) -> list[str]:
-    growth = _interval(scores["constants"]["a"])
+    growth = interval_of(scores["constants"]["a"])
     misses = [abs(math.log(run["loss"] / run["foretold"]["estimate"])) for run in scores["runs"]]
     said = [
         f"The best size grows as the budget to the power of {_words(growth)}, the best number of tokens as the rest.",
@@ -112,7 +106,7 @@ def _by_tokens(runs: Sequence[Mapping[str, Any]], sizes: Sequence[float]) -> Poi
 
 def _points(runs: Sequence[Mapping[str, Any]], size: float) -> list[Point]:
     own = sorted((run for run in runs if run["parameters"] == size), key=lambda run: float(run["tokens"]))
-    return [Point(at=math.log10(run["tokens"]), value=_interval(run["foretold"])) for run in own]
+    return [Point(at=math.log10(run["tokens"]), value=interval_of(run["foretold"])) for run in own]
 
 
 def _against_law(runs: Sequence[Mapping[str, Any]], sizes: Sequence[float]) -> PointChart:
@@ -129,14 +123,9 @@ def _against_law(runs: Sequence[Mapping[str, Any]], sizes: Sequence[float]) -> P
     series = []
     for number, size in enumerate(sizes):
         own = sorted((run for run in runs if run["parameters"] == size), key=lambda run: float(run["loss"]))
-        points = tuple(Point(at=float(run["loss"]), value=_interval(run["foretold"])) for run in own)
+        points = tuple(Point(at=float(run["loss"]), value=interval_of(run["foretold"])) for run in own)
         series.append(Series(label=f"{large(size)} parameters", series=number, points=points))
     return point_chart(axes, series)
-
-
-def _interval(row: Mapping[str, Any]) -> Interval:
-    estimate, low, high = (float(row[key]) for key in ("estimate", "low", "high"))
-    return Interval(estimate=estimate, low=low, high=high, count=int(row["count"]))
 
 
 def _words(value: Interval) -> str:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import StoreError
 from burnish.evals.texts import bits_per_byte
 from burnish.reports.points import Axes, Point, PointChart, Series, point_chart
-from burnish.reports.records import read_json
+from burnish.reports.records import figures_of, interval_of, read_json
 from burnish.reports.scale import plain
 from burnish.stats import Interval
 
@@ -83,21 +82,18 @@ def read_text_model(name: str, folder: Path) -> TextModel:
     Raises:
         StoreError: a file is missing or damaged, or lacks a figure; names the file.
     """
-    scores = read_json(folder / "scores.json")
-    path = folder / "scores.json"
-    try:
-        bits = Interval(**scores["bits_per_byte"])
+    what, path = "a model that was measured on text", folder / "scores.json"
+    with figures_of(what, path):
+        scores = read_json(path)
+        bits = interval_of(scores["bits_per_byte"])
         positions = tuple((row["from"], row["tokens"], float(row["nats_per_token"])) for row in scores["by_position"])
         perplexity = float(scores["perplexity"])
-        path = folder / "documents.jsonl"
+    path = folder / "documents.jsonl"
+    with figures_of(what, path):
         documents = {row["id"]: (float(row["nats"]), int(row["bytes"])) for row in _rows(path)}
-        path = folder / "samples.jsonl"
+    path = folder / "samples.jsonl"
+    with figures_of(what, path):
         samples = tuple((row["prompt"], row["text"]) for row in _rows(path)) if path.is_file() else ()
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise StoreError(
-            f"{path} lacks a figure of a model that was measured on text ({type(error).__name__}: {error}). "
-            "Run its stage again"
-        ) from error
     return TextModel(
         name=name,
         bits=bits,

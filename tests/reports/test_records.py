@@ -8,7 +8,8 @@ import pytest
 
 from burnish.errors import StoreError
 from burnish.reports.invented import rewrite, write_run, write_training
-from burnish.reports.records import Input, read_run, read_steps
+from burnish.reports.records import Input, figures_of, interval_of, read_run, read_steps
+from burnish.stats import Interval
 
 
 @pytest.fixture
@@ -94,3 +95,26 @@ def test_metrics_that_are_not_text_are_named(folder):
     (folder / "metrics.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(StoreError, match=r"metrics\.jsonl cannot be read as UTF-8"):
         read_run(folder)
+
+
+def test_a_row_of_figures_is_an_interval():
+    row = {"mean": 1, "estimate": 3, "low": "0.5", "high": 2.0, "count": 4.0}
+    assert interval_of(row, "mean") == Interval(estimate=1.0, low=0.5, high=2.0, count=4)
+    assert interval_of(row).estimate == 3.0
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [({"low": 0}, "KeyError: 'estimate'"), ({"estimate": None}, "TypeError"), ({"estimate": "x"}, "ValueError")],
+)
+def test_a_figure_that_is_missing_or_no_number_names_its_file(tmp_path, row, what):
+    message = rf"scores\.json lacks a figure of a test \({what}.*Run its stage again"
+    with pytest.raises(StoreError, match=message), figures_of("a test", tmp_path / "scores.json"):
+        interval_of(row)
+
+
+def test_a_file_that_cannot_be_opened_is_named_too(tmp_path):
+    path = tmp_path / "none.jsonl"
+    message = r"none\.jsonl lacks a figure of a test \(FileNotFoundError"
+    with pytest.raises(StoreError, match=message), figures_of("a test", path):
+        path.read_text()

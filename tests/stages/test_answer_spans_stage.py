@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,10 @@ from burnish.objectives.labels import SpanLikelihood
 from burnish.stages.answer_spans import AnswerSpansStage
 from burnish.stages.run import run_stage
 from burnish.training.labelling import windows
-from burnish.training.part import Part
 from burnish.training.predicting import predicted_spans
-from burnish.training.trainer import Trainer, Updates
 from tests.stages.runs import FAST, digest, run, run_killed
+from tests.stages.specialist_gradients import flat_gradient, require_gradient
 from tests.stages.specialist_world import write_rows, write_world
-from tests.training.toys import gradient_of, on_ranks
 
 
 @pytest.fixture(scope="module")
@@ -57,29 +54,15 @@ def test_the_loss_and_the_gradient_are_those_of_transformers_for_any_split(world
     items = [item for item in labels.train if len(item.tokens) == 32][:5]  # padding counts in transformers' loss
     assert len(items) == 5
     batch = Spanned.collate(items)
-
     model = made.load(labels)[0].requires_grad_(True)
-
-    def gradient(micro: int | None, ranks: Any = None) -> torch.Tensor:
-        part = SpanReader(copy.deepcopy(model))
-        updates = Updates(micro_batch_size=micro)
-        trainer = Trainer({"model": Part(module=part)}, SpanLikelihood(), updates, steps=1, cost=row_cost, ranks=ranks)
-        trainer.forward_backward(items)
-        for optimizer in trainer.optimizers.values():
-            trainer.ranks.sum_gradients(optimizer.masters.values())
-        return gradient_of(trainer, "model")
-
     theirs = model(
         input_ids=batch.rows.tokens_BL,
         token_type_ids=batch.rows.types_BL,
         start_positions=batch.first_B,
         end_positions=batch.last_B,
     ).loss
-    found = torch.autograd.grad(theirs, list(model.parameters()), allow_unused=True)
-    zipped = zip(found, model.parameters(), strict=True)
-    expected = torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in zipped])
-    for one in (gradient(None), gradient(2), *on_ranks(2, lambda ranks: gradient(2, ranks))):
-        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-6)
+    expected = flat_gradient(theirs, model)
+    require_gradient(SpanReader(model), SpanLikelihood(), items, expected, cost=row_cost)
 
 
 def test_padding_takes_no_share_of_the_probability(world):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from burnish.stages.classify import ClassifyStage
 from burnish.stages.run import run_stage
 from burnish.stages.specialist import Labels
 from burnish.training.optimizer import AdamW
-from burnish.training.part import Part
-from burnish.training.trainer import Trainer, Updates
 from tests.stages.runs import FAST, digest, lines, run, run_killed
+from tests.stages.specialist_gradients import flat_gradient, gathered
 from tests.stages.specialist_world import write_rows, write_world
 from tests.training.toys import gradient_of, on_ranks
 
@@ -57,14 +55,9 @@ def test_the_loss_and_the_gradient_are_those_of_transformers(world, family):
     batch = Labelled.collate(items)
     rows = labels.tokenizer.pad({"input_ids": [list(item.tokens) for item in items]}, return_tensors="pt")
     theirs = part.model(**rows, labels=batch.target_N).loss
-    expected = torch.autograd.grad(theirs, list(part.model.parameters()), allow_unused=True)
-    trainer = Trainer({"model": Part(module=part)}, CrossEntropy(), Updates(micro_batch_size=2), steps=1, cost=row_cost)
-    trainer.forward_backward(items)
-    flat = torch.cat([
-        (torch.zeros_like(p) if g is None else g).flatten()
-        for g, p in zip(expected, part.model.parameters(), strict=True)
-    ])  # fmt: skip
-    torch.testing.assert_close(gradient_of(trainer, "model"), flat, rtol=1e-4, atol=1e-6)
+    expected = flat_gradient(theirs, part.model)
+    trainer = gathered(part, CrossEntropy(), items, cost=row_cost, micro=2)
+    torch.testing.assert_close(gradient_of(trainer, "model"), expected, rtol=1e-4, atol=1e-6)
     assert trainer.optimizer_step()["loss"] == pytest.approx(float(theirs.detach()), rel=1e-5)
 
 
@@ -88,12 +81,8 @@ def test_a_step_is_the_same_for_any_split_and_for_two_ranks(world, family):
     items = labels.train[:7]
 
     def stepped(micro: int | None, ranks: Any = None) -> tuple[dict[str, float], torch.Tensor]:
-        part = copy.deepcopy(start)
-        updates = Updates(optimizer=AdamW(epsilon=1e-2), micro_batch_size=micro)
-        trainer = Trainer({"model": Part(module=part)}, CrossEntropy(), updates, steps=1, cost=row_cost, ranks=ranks)
-        trainer.forward_backward(items)
-        for optimizer in trainer.optimizers.values():
-            trainer.ranks.sum_gradients(optimizer.masters.values())
+        slow = AdamW(epsilon=1e-2)
+        trainer = gathered(start, CrossEntropy(), items, cost=row_cost, micro=micro, ranks=ranks, optimizer=slow)
         gradient = gradient_of(trainer, "model")
         trainer._drop()
         return dict(trainer.step(items)), gradient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,9 @@ from burnish.objectives.labels import TargetLikelihood
 from burnish.stages.denoise import padded
 from burnish.stages.run import run_stage
 from burnish.stages.seq2seq import Seq2seqStage
-from burnish.training.part import Part
-from burnish.training.trainer import Trainer, Updates
 from tests.stages.runs import FAST, digest, lines, run, run_killed
+from tests.stages.specialist_gradients import flat_gradient, require_gradient
 from tests.stages.specialist_world import write_rows, write_world
-from tests.training.toys import gradient_of, on_ranks
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +49,10 @@ def test_the_loss_and_the_gradient_are_those_of_transformers_for_any_split(world
     targets = torch.full((5, max(len(item.targets) for item in items)), -100)
     for row, item in enumerate(items):
         targets[row, : len(item.targets)] = torch.tensor(item.targets)
-
     model = made.load(labels)[0].requires_grad_(True)
-
-    def gradient(micro: int | None, ranks: Any = None) -> torch.Tensor:
-        part = Denoiser(copy.deepcopy(model))
-        updates = Updates(micro_batch_size=micro)
-        trainer = Trainer({"model": Part(module=part)}, TargetLikelihood(), updates, steps=1, cost=padded, ranks=ranks)
-        trainer.forward_backward(items)
-        for optimizer in trainer.optimizers.values():
-            trainer.ranks.sum_gradients(optimizer.masters.values())
-        return gradient_of(trainer, "model")
-
     theirs = model(input_ids=batch.tokens_BL, attention_mask=batch.mask_BL, labels=targets).loss
-    found = torch.autograd.grad(theirs, list(model.parameters()), allow_unused=True)
-    zipped = zip(found, model.parameters(), strict=True)
-    expected = torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in zipped])
-    for one in (gradient(None), gradient(2), *on_ranks(2, lambda ranks: gradient(2, ranks))):
-        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-6)
+    expected = flat_gradient(theirs, model)
+    require_gradient(Denoiser(model), TargetLikelihood(), items, expected, cost=padded)
 
 
 @pytest.mark.parametrize("adapter", [None, {"rank": 8}])

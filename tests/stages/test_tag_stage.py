@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,9 @@ from burnish.objectives.labels import CrossEntropy
 from burnish.stages.run import run_stage
 from burnish.stages.tag import TagStage
 from burnish.training.labelling import word_items
-from burnish.training.part import Part
-from burnish.training.trainer import Trainer, Updates
 from tests.stages.runs import FAST, digest, run, run_killed
+from tests.stages.specialist_gradients import flat_gradient, require_gradient
 from tests.stages.specialist_world import write_rows, write_world
-from tests.training.toys import gradient_of, on_ranks
 
 
 @pytest.fixture(scope="module")
@@ -52,28 +49,14 @@ def test_the_loss_and_the_gradient_are_those_of_transformers_for_any_split(world
     batch = Labelled.collate(items)
     targets = torch.full_like(batch.rows.tokens_BL, -100).flatten()
     targets[batch.source_N] = batch.target_N
-
     model = made.load(labels)[0].requires_grad_(True)
-
-    def gradient(micro: int | None, ranks: Any = None) -> torch.Tensor:
-        part = Labeller(copy.deepcopy(model))
-        updates = Updates(micro_batch_size=micro)
-        trainer = Trainer({"model": Part(module=part)}, CrossEntropy(), updates, steps=1, cost=row_cost, ranks=ranks)
-        trainer.forward_backward(items)
-        for optimizer in trainer.optimizers.values():
-            trainer.ranks.sum_gradients(optimizer.masters.values())
-        return gradient_of(trainer, "model")
-
     theirs = model(
         input_ids=batch.rows.tokens_BL,
         attention_mask=batch.rows.mask_BL,
         labels=targets.reshape(batch.rows.tokens_BL.shape),
     ).loss
-    found = torch.autograd.grad(theirs, list(model.parameters()), allow_unused=True)
-    zipped = zip(found, model.parameters(), strict=True)
-    expected = torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in zipped])
-    for one in (gradient(None), gradient(2), *on_ranks(2, lambda ranks: gradient(1, ranks))):
-        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-6)
+    expected = flat_gradient(theirs, model)
+    require_gradient(Labeller(model), CrossEntropy(), items, expected, cost=row_cost)
 
 
 def test_it_learns_and_a_pipeline_tags_the_same_words(world, tmp_path):

@@ -9,7 +9,7 @@ from typing import Literal
 from burnish.config import setting, settings
 from burnish.models.language import LanguageModel
 from burnish.sampling.engine import InProcessEngine
-from burnish.sampling.ray import RayEngine
+from burnish.sampling.ray import RayEngine, RayWorkers
 
 
 @settings
@@ -17,18 +17,6 @@ class InProcess:
     """The process that trains samples too, from the weights themselves."""
 
     kind: Literal["in-process"] = setting("in-process", "in the process that trains")
-
-
-@settings
-class RayWorkers:
-    """Processes with copies of the policy; every version of the weights is sent to them."""
-
-    kind: Literal["ray"] = setting("ray", "by worker processes of Ray")
-    workers: int = setting(2, "worker processes", ge=1)
-    restarts: int = setting(3, "times that a lost worker may be replaced before the run ends", ge=0)
-    cpus: int = setting(1, "processor cores and threads of each worker", ge=1)
-    gpus: float = setting(0.0, "GPUs of each worker; 0 computes on the processor, a part of 1 shares one", ge=0)
-    address: str = setting("local", "of a Ray cluster; local is this machine alone")
 
 
 Place = InProcess | RayWorkers
@@ -71,15 +59,11 @@ def engine_at(
         return
     engine = RayEngine(
         part,
+        place,
         stop_tokens=stop_tokens,
         policy_version=policy_version,
         cache_tokens=cache_tokens,
         max_rows=max_rows,
-        workers=place.workers,
-        restarts=place.restarts,
-        cpus=place.cpus,
-        gpus=place.gpus,
-        address=place.address,
         say=say,
     )
     with closing(engine):

@@ -22,8 +22,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from burnish.config import setting, settings
 from burnish.errors import BurnishError, MissingExtra, ModelError, WorkersLost
 from burnish.models.front import num_virtual
 from burnish.models.language import LanguageModel
@@ -34,6 +35,18 @@ from burnish.sampling.worker import SamplingWorker, Workplace
 
 LEAST_STORE = 80 * 2**20
 """Bytes; Ray makes no smaller store."""
+
+
+@settings
+class RayWorkers:
+    """Processes with copies of the policy; every version of the weights is sent to them."""
+
+    kind: Literal["ray"] = setting("ray", "by worker processes of Ray")
+    workers: int = setting(2, "worker processes", ge=1)
+    restarts: int = setting(3, "times that a lost worker may be replaced before the run ends", ge=0)
+    cpus: int = setting(1, "processor cores and threads of each worker", ge=1)
+    gpus: float = setting(0.0, "GPUs of each worker; 0 computes on the processor, a part of 1 shares one", ge=0)
+    address: str = setting("local", "of a Ray cluster; local is this machine alone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +65,12 @@ class RayEngine:
 
     Args:
         part: the model, in the tree layout. Read when the version has changed, never written.
+        place: how many workers, with what, and where; a cluster needs Burnish on its machines.
         stop_tokens: ids that end a completion.
         policy_version: which weights these are; stamped on every sample. Assign it anew when they have changed: until
             then the workers keep those that they have.
         cache_tokens: tokens that the cache of each worker may hold.
         max_rows: samples that a worker decodes at a time.
-        workers: how many.
-        restarts: times that a lost worker may be replaced, over the life of the engine.
-        cpus: processor cores of each worker; it computes with as many threads.
-        gpus: GPUs of each worker; 0 computes on the processor, and a part of 1 shares one.
-        address: of a Ray cluster whose machines have Burnish installed; "local" for this machine alone.
         say: is told of lost workers.
 
     Raises:
@@ -72,16 +81,12 @@ class RayEngine:
     def __init__(
         self,
         part: LanguageModel,
+        place: RayWorkers,
         *,
         stop_tokens: Sequence[int],
         policy_version: str,
         cache_tokens: int = 32768,
         max_rows: int = 128,
-        workers: int = 2,
-        restarts: int = 3,
-        cpus: int = 1,
-        gpus: float = 0.0,
-        address: str = "local",
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         if part.layout != "tree":
@@ -89,17 +94,17 @@ class RayEngine:
         self._ray = _module()
         self._mould = Mould(part, pickler=importlib.import_module("ray.cloudpickle").CloudPickler)
         self.policy_version = policy_version
-        self.num_workers = workers
-        self.restarts = restarts
+        self.num_workers = place.workers
+        self.restarts = place.restarts
         self._room = min(int(part.model.config.max_position_embeddings), cache_tokens) - num_virtual(part.model)
         self._workplace = Workplace(
             stop_tokens=tuple(stop_tokens),
             cache_tokens=cache_tokens,
             max_rows=max_rows,
-            device="cuda" if gpus else "cpu",
-            num_threads=cpus,
+            device="cuda" if place.gpus else "cpu",
+            num_threads=place.cpus,
         )
-        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._resources = {"num_cpus": place.cpus, "num_gpus": place.gpus}
         self._say = say
         self._weights: _Weights | None = None
         self._fixed: Any = None
@@ -107,7 +112,7 @@ class RayEngine:
         self._workers: list[Any] = []
         self._began = not self._ray.is_initialized()
         if self._began:
-            self._start(address)
+            self._start(place.address)
 
     def sample(self, requests: Sequence[Request], decoding: Decoding, *, seed: int) -> list[list[Sample]]:
         """Samples of each request, in the order of the requests.

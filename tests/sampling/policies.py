@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from burnish.models.language import LanguageModel
 from burnish.models.lora import Lora, add_lora
 from burnish.protocols import Decoding, Request, Sample
 from burnish.sampling.engine import InProcessEngine
-from burnish.sampling.ray import RayEngine
+from burnish.sampling.ray import RayEngine, RayWorkers
 from tests.models.tiny import tiny_model
 
 SHORT = Decoding(max_tokens=6)
@@ -27,9 +27,12 @@ def policy(*, adapter: bool = False) -> LanguageModel:
     return LanguageModel(model)
 
 
-def over_ray(part: LanguageModel, **changes: Any) -> RayEngine:
+def over_ray(
+    part: LanguageModel, *, max_rows: int = 128, say: Callable[[str], None] = print, **workers: Any
+) -> RayEngine:
     """An engine with two workers unless told otherwise."""
-    return RayEngine(part, **({"stop_tokens": [2], "policy_version": "v0"} | changes))
+    place = RayWorkers(**workers)
+    return RayEngine(part, place, stop_tokens=[2], policy_version="v0", max_rows=max_rows, say=say)
 
 
 def here(

@@ -10,7 +10,8 @@ import pytest
 
 from burnish.errors import ConfigError, MissingExtra
 from burnish.graders import registry
-from burnish.sampling.place import InProcess, RayWorkers
+from burnish.sampling.place import InProcess
+from burnish.sampling.ray import RayWorkers
 from tests.sampling.local_ray import killing, needs_ray, quiet, running_ray
 from tests.stages.online_runs import ADAPTER, Vowels, made, write_world
 from tests.stages.runs import digest, lines, run, run_killed, weights

@@ -21,8 +21,8 @@ from transformers import (
 
 from burnish.errors import ModelError
 from burnish.models.load import load_config, read_model, source_of
-from burnish.models.save import SaveDtype, compare_logps, write_files, written
-from burnish.numerics import cast_weights, generator_from
+from burnish.models.save import SaveDtype, compare_logps, written_model
+from burnish.numerics import generator_from
 
 Kind = Literal["masked", "encoder_decoder"]
 
@@ -74,22 +74,13 @@ def save_bidirectional(
     template_hash: str,
     dtype: SaveDtype = "float32",
 ) -> None:
-    """Write `folder` so that transformers loads it without Burnish; read it back and compare.
-
-    Args:
-        model: its own weights are turned into `dtype`.
-        tokenizer: saved with the model.
-        folder: replaced if it exists.
-        template_hash: of the tokenizer's chat text.
-        dtype: of the saved weights.
+    """Write `folder` as `save_model` does, which says what the arguments are; compare by this model's own forward.
 
     Raises:
         ModelError: the saved model, read back, differs; nothing is left in `folder` then.
     """
-    cast_weights(model, getattr(torch, dtype))
-    with written(folder) as beside:
-        write_files(model, tokenizer, beside, template_hash=template_hash)
-        found = load_bidirectional(str(beside), dtype=getattr(torch, dtype))
+    with written_model(model, tokenizer, folder, template_hash=template_hash, dtype=dtype) as beside:
+        found = load_bidirectional(beside, dtype=getattr(torch, dtype))
         compare_logps(probe_logps(model), probe_logps(found), folder)
 
 

@@ -60,12 +60,9 @@ def save_model(
             f"cannot save {folder} as a plain model: what is attached to {type(model).__name__} cannot be merged; keep "
             "it with --adapter_only true"
         )
-    cast_weights(model, getattr(torch, dtype))
-    with written(folder) as beside:
-        write_files(model, tokenizer, beside, template_hash=template_hash)
-        expected = sample_logps(model)
-        found = sample_logps(load_model(str(beside), dtype=getattr(torch, dtype)))
-        compare_logps(expected, found, folder)
+    with written_model(model, tokenizer, folder, template_hash=template_hash, dtype=dtype) as beside:
+        found = load_model(beside, dtype=getattr(torch, dtype))
+        compare_logps(sample_logps(model), sample_logps(found), folder)
 
 
 def save_adapter(
@@ -98,6 +95,17 @@ def save_adapter(
             _write_text(tokenizer, beside, template_hash, "full")
         plain = model.get_base_model() if is_wrapped(model) else model
         compare_logps(sample_logps(plain), sample_logps(load_model(str(beside))), folder)
+
+
+@contextmanager
+def written_model(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, *, template_hash: str, dtype: SaveDtype
+) -> Iterator[str]:
+    """A fresh place that holds a whole model in `dtype`, to read back and compare; it becomes `folder` at the end."""
+    cast_weights(model, getattr(torch, dtype))
+    with written(folder) as beside:
+        write_files(model, tokenizer, beside, template_hash=template_hash)
+        yield str(beside)
 
 
 @contextmanager

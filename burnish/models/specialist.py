@@ -41,8 +41,8 @@ from burnish.models.load import (
     source_of,
     switch_off_dropout,
 )
-from burnish.models.save import SaveDtype, write_files, written
-from burnish.numerics import cast_weights, generator_from
+from burnish.models.save import SaveDtype, written_model
+from burnish.numerics import generator_from
 from burnish.text.borders import Side
 
 Kind = Literal["classify", "tag", "answer"]
@@ -209,10 +209,8 @@ def save_specialist(
     Raises:
         ModelError: the saved model, read back, gives other logits; nothing is left in `folder` then.
     """
-    cast_weights(model, getattr(torch, dtype))
-    with written(folder) as beside:
-        write_files(model, tokenizer, beside, template_hash=template_hash)
-        found = read_model(_CLASSES[kind][0], str(beside), Source(str(beside)), dtype=getattr(torch, dtype))
+    with written_model(model, tokenizer, folder, template_hash=template_hash, dtype=dtype) as beside:
+        found = read_model(_CLASSES[kind][0], beside, Source(beside), dtype=getattr(torch, dtype))
         compare_logits(probe_logits(model), probe_logits(found), str(folder))
 
 

@@ -26,7 +26,8 @@ from burnish.models.labeller import SpanReader
 from burnish.models.specialist import load_specialist, save_specialist
 from burnish.objectives.labels import SpanLikelihood
 from burnish.objectives.objective import Objective
-from burnish.stages.specialist import Labels, SpecialistStage, chat_hash
+from burnish.stages.specialist import SpecialistStage
+from burnish.stages.specialist_start import Labels, chat_hash
 from burnish.stages.stage import Work
 from burnish.training.labelling import Window, windows
 from burnish.training.predicting import predicted_spans

@@ -28,7 +28,8 @@ from burnish.models.load import load_config
 from burnish.objectives.labels import TargetLikelihood
 from burnish.objectives.objective import Objective
 from burnish.stages.denoise import padded
-from burnish.stages.specialist import Labels, SpecialistStage, chat_hash
+from burnish.stages.specialist import SpecialistStage
+from burnish.stages.specialist_start import Labels, chat_hash
 from burnish.stages.stage import Work
 
 GENERATED = "generated.jsonl"

@@ -12,83 +12,43 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from burnish.batch import Item
 from burnish.config import dump, setting, settings
 from burnish.data.labelled import RowReading, Rows
 from burnish.data.split import held_out_places
 from burnish.errors import ConfigError
 from burnish.models.card import push, specialist_card
 from burnish.models.load import load_config, load_tokenizer
-from burnish.models.lora import Lora, add_lora
+from burnish.models.lora import Lora
 from burnish.models.save import SaveDtype
-from burnish.models.specialist import compare_logits, probe_logits, reads_types, side_of
-from burnish.models.wrapped import is_wrapped
+from burnish.models.specialist import reads_types, side_of
 from burnish.numerics import compute_dtype, default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.artefact import write_scores
+from burnish.stages.specialist_start import (
+    PART,
+    ItemT,
+    Labels,
+    RowT,
+    SpecialistStart,
+    learned_specialist,
+    specialist_start,
+)
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.updates import CHECKPOINTS, METRICS, Rounds, run_updates
 from burnish.store import Code
 from burnish.text.borders import bordered
-from burnish.text.template import ChatText
 from burnish.training.checkpoint import remove_checkpoints
-from burnish.training.optimizer import put
 from burnish.training.parallel import Ranks, put_in_place
-from burnish.training.part import Part, trainable_parameters
+from burnish.training.part import Part
 from burnish.training.source import Shuffled
 from burnish.training.trainer import Probe, Trainer
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-
-RowT = TypeVar("RowT")
-ItemT = TypeVar("ItemT", bound=Item)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labels(Generic[RowT, ItemT]):
-    """Data as a specialist's trainer takes it.
-
-    Attributes:
-        tokenizer: to save with the model.
-        template_hash: of its chat text.
-        classes: by number; empty where there are none.
-        train, held_out: items to train on and to look at.
-        held_out_rows: rows to predict at the end.
-        facts: counts for the record.
-    """
-
-    tokenizer: PreTrainedTokenizerFast
-    template_hash: str
-    classes: tuple[str, ...]
-    train: Sequence[ItemT]
-    held_out: Sequence[ItemT]
-    held_out_rows: Sequence[RowT]
-    facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpecialistStart:
-    """A model with its head, ready to be trained.
-
-    Attributes:
-        plain: the transformers model.
-        model: the same, wrapped if it has an adapter.
-        part: what is trained over it.
-        exact: float32 values of the trainable parameters, from before the model was rounded.
-    """
-
-    plain: PreTrainedModel
-    model: PreTrainedModel | PeftModel
-    part: nn.Module
-    exact: Mapping[str, Tensor]
 
 
 @settings
@@ -161,7 +121,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         dtype = compute_dtype(self.train.precision, device)
         put_in_place(start.part, start.plain, device=device, dtype=dtype, ranks=Ranks(), divided="nothing")
         trainer: Trainer[ItemT] = Trainer(
-            {"model": Part(module=start.part, exact=start.exact)},
+            {PART: Part(module=start.part, exact=start.exact)},
             self.goal(),
             self.train,
             steps=self._num_steps(labels),
@@ -171,7 +131,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         )
         source = Shuffled(labels.train, batch_size=self.train.batch_size, seed=self.seed)
         run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(labels))
-        trained = self._learned(start, labels, trainer)
+        trained = learned_specialist(start, trainer, lambda: self._start(labels))
         if trained is not None:
             self._finish(trained, labels, work)
 
@@ -198,31 +158,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
     def _start(self, labels: Labels[RowT, ItemT]) -> SpecialistStart:
         """The start model on the CPU in float32, with what is trained marked."""
         plain, head = self.load(labels)
-        named = dict(plain.named_parameters())
-        heads = [named[name] for name in head]
-        part = self.part(plain)
-        if self.adapter is None:
-            model: PreTrainedModel | PeftModel = plain.requires_grad_(True)
-        else:
-            model = add_lora(plain, _beside_head(self.adapter, plain, head), seed=self.seed)
-            for parameter in heads:
-                parameter.requires_grad_(True)
-        exact = {name: value.detach().clone() for name, value in trainable_parameters(part).items()}
-        return SpecialistStart(plain=plain, model=model, part=part, exact=exact)
-
-    def _learned(
-        self, start: SpecialistStart, labels: Labels[RowT, ItemT], trainer: Trainer[ItemT]
-    ) -> SpecialistStart | None:
-        """The start model with the float32 masters, an adapter merged; None on ranks that do not lead."""
-        if not trainer.ranks.leads:
-            return None
-        if self.adapter is None:
-            start.part.float()
-        else:  # weights that do not train were rounded
-            start = self._start(labels)
-        put(trainer.optimizers["model"].masters.items(), start.part)
-        start.part.requires_grad_(False).eval()
-        return replace(start, plain=_merged(start.model)) if is_wrapped(start.model) else start
+        return specialist_start(plain, head, self.part(plain), adapter=self.adapter, seed=self.seed)
 
     def _probes(self, labels: Labels[RowT, ItemT]) -> list[Probe[ItemT]]:
         """A look at the loss on the held-out rows, if there are any."""
@@ -288,30 +224,3 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
             )
         if mistakes:
             raise ConfigError(mistakes)
-
-
-def chat_hash(tokenizer: PreTrainedTokenizerFast) -> str:
-    """The hash of a tokenizer's chat text, which is saved with every model."""
-    return ChatText(tokenizer).hash
-
-
-def _beside_head(lora: Lora, model: PreTrainedModel, head: Sequence[str]) -> Lora:
-    """The adapter's targets: those given, or every linear layer that is not the head's, which trains whole."""
-    if lora.targets or not head:
-        return lora
-    heads = {name.rpartition(".")[0] for name in head}
-    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in heads]
-    return replace(lora, targets=tuple(layers))
-
-
-def _merged(model: PeftModel) -> PreTrainedModel:
-    """The model with its adapter folded into the weights, in float32.
-
-    Raises:
-        ModelError: the merged model gives other logits.
-    """
-    model = model.float().eval()
-    before = probe_logits(model.get_base_model())
-    plain: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    compare_logits(before, probe_logits(plain), "the merged adapter")
-    return plain.requires_grad_(False)

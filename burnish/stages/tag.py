@@ -25,7 +25,8 @@ from burnish.models.specialist import classes_of, load_specialist, save_speciali
 from burnish.objectives.labels import CrossEntropy, class_weights
 from burnish.objectives.objective import Objective
 from burnish.stages.classify import chosen_classes, refuse_both_weights
-from burnish.stages.specialist import Labels, SpecialistStage, chat_hash
+from burnish.stages.specialist import SpecialistStage
+from burnish.stages.specialist_start import Labels, chat_hash
 from burnish.stages.stage import Work
 from burnish.training.labelling import class_number, word_items
 from burnish.training.predicting import predicted_classes

@@ -17,7 +17,7 @@ from burnish.models.labeller import Labeller
 from burnish.objectives.labels import CrossEntropy, class_weights
 from burnish.stages.classify import ClassifyStage
 from burnish.stages.run import run_stage
-from burnish.stages.specialist import Labels
+from burnish.stages.specialist_start import Labels
 from burnish.training.optimizer import AdamW
 from tests.stages.runs import FAST, digest, lines, run, run_killed
 from tests.stages.specialist_gradients import flat_gradient, gathered

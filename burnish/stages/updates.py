@@ -12,14 +12,14 @@ from typing import TypeVar
 
 from burnish.batch import Item, Tree
 from burnish.config import setting, settings
-from burnish.errors import Stopped
+from burnish.errors import Stopped, StoreError
 from burnish.models.flex import AttentionName
 from burnish.models.language import LayoutName
 from burnish.numerics import Precision
 from burnish.stages.prepare import Prepared
 from burnish.stages.stage import Work
 from burnish.training.best_weights import BestWeights
-from burnish.training.checkpoint import restore_checkpoint, save_checkpoint
+from burnish.training.checkpoint import Resumed, restore_checkpoint, save_checkpoint
 from burnish.training.interrupt import Interrupt
 from burnish.training.parallel import Divided
 from burnish.training.progress import ProgressBar
@@ -31,6 +31,9 @@ CHECKPOINTS = "checkpoints"
 """The folder of an unfinished run's state, in its artefact's."""
 
 METRICS = "metrics.jsonl"
+
+TOKENS_SEEN = "tokens_seen"
+"""The metric that goes on where a run is resumed: tokens of all updates so far."""
 
 ItemT = TypeVar("ItemT", bound=Item)
 
@@ -84,10 +87,11 @@ def run_updates(
 
     Raises:
         Stopped: a signal asked for it; the state is saved.
+        StoreError: the checkpoint is damaged, or an earlier version of Burnish wrote it.
     """
     checkpoints, ranks, asked = work.out / CHECKPOINTS, trainer.ranks, False
     found = restore_checkpoint(checkpoints, trainer, source)
-    seen = found.feedback["tokens_seen"] if found else 0.0
+    seen = _tokens_seen(found, work) if found else 0.0
     if found:
         work.say(f"going on after update {found.num_updates}")
     with ExitStack() as stack:
@@ -102,7 +106,7 @@ def run_updates(
         def after(metrics: Mapping[str, float]) -> bool:
             nonlocal asked, seen
             seen += metrics["tokens"]
-            metrics = {**metrics, "tokens_seen": seen}
+            metrics = {**metrics, TOKENS_SEEN: seen}
             step, every = trainer.num_updates, train.checkpoint_every
             if record and bar:
                 record.write(step, metrics)
@@ -120,6 +124,21 @@ def run_updates(
             trainer.run(source, probes=probes, after=after, feedback=found.feedback if found else None)
     if asked and trainer.num_updates < trainer.steps:
         raise Stopped(f"stopped after update {trainer.num_updates} of {trainer.steps}; run the same command to go on")
+
+
+def _tokens_seen(found: Resumed, work: Work) -> float:
+    """Tokens of the updates that are done, which the metrics of the last one state.
+
+    Raises:
+        StoreError: they do not, since another version of Burnish wrote them.
+    """
+    if TOKENS_SEEN not in found.feedback:
+        raise StoreError(
+            f"the unfinished run in {work.out} was begun by an earlier version of Burnish: its checkpoint of update "
+            f"{found.num_updates} has no '{TOKENS_SEEN}', so the run cannot go on; type --overwrite to start over (the "
+            f"old one is kept beside), or, if it is a stage of a recipe, remove {work.out} and run the recipe again"
+        )
+    return found.feedback[TOKENS_SEEN]
 
 
 def _record(work: Work, train: Rounds, keep_bytes: int) -> Record:

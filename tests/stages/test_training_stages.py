@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from burnish.config import load, merged
-from burnish.errors import BurnishError, DataError, Finished, NonFinite, Stopped
+from burnish.errors import BurnishError, DataError, Finished, NonFinite, Stopped, StoreError
 from burnish.objectives.dpo import DPO
 from burnish.stages import updates
 from burnish.stages.merge_adapter import MergeAdapterStage
 from burnish.stages.preference import DPOStage
 from burnish.stages.pretrain import PretrainStage
+from burnish.stages.run import run_stage
 from burnish.stages.sft import SFTStage
 from tests.stages.changes import ALONE, changed_values
 from tests.stages.runs import FAST, digest, lines, run, run_killed, weights
@@ -120,6 +121,21 @@ def test_a_run_killed_by_the_system_goes_on(world: dict[str, str], tmp_path: Pat
         },
     )
     assert digest(tmp_path / "cut") == digest(run(whole, tmp_path / "whole"))
+
+
+def test_a_checkpoint_without_a_counter_that_is_kept_now_says_how_to_start_over(world: dict[str, str], tmp_path: Path):
+    made, out = sft(world, train={"checkpoint_every": 1}), tmp_path / "out"
+    run_killed(made, out, after=2)
+    (path,) = (out / "checkpoints").glob("step-*/state.json")
+    state = json.loads(path.read_text())
+    del state["feedback"]["tokens_seen"]
+    path.write_text(json.dumps(state))
+    message = r"out was begun by an earlier version .* update 1 has no 'tokens_seen'.* type --overwrite .* remove .*out"
+    with pytest.raises(StoreError, match=message):
+        run(made, out)
+    run_stage(made, out, overwrite=True, say=print)
+    assert digest(out) == digest(run(made, tmp_path / "whole"))
+    assert (tmp_path / "out.replaced-1" / "checkpoints").is_dir()
 
 
 def test_sigterm_saves_and_stops(world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -282,6 +298,7 @@ ELSEWHERE = {
     "train.attention": "needs a GPU: tests/models/test_flex.py",
     "train.divide": "needs several processes: tests/stages/test_several_processes.py",
     "template.date": "needs a template that asks for the date: tests/text",
+    "held_out_tasks": "needs questions: tests/stages/test_held_out_tasks.py",
 }
 """Settings that good data with a plain template cannot show."""
 

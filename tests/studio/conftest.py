@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from benchmarks.studio import engines
 from burnish.studio.database import Database
 from burnish.studio.migrate import migrate
+from burnish.studio.tables import Base
 
 VARIABLE = "BURNISH_TEST_POSTGRES"
 _numbers = itertools.count(1)
@@ -60,6 +62,13 @@ def new_postgres(postgres_server):
         yield address
 
 
+@pytest.fixture
+def other_postgres(postgres_server):
+    """The address of one more."""
+    with _new_database(postgres_server) as address:
+        yield address
+
+
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server):
     """The name of a database with empty tables, to copy."""
@@ -82,3 +91,33 @@ def postgres(postgres_server, postgres_template):
 def database(request):
     """Each engine in turn."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def empty_sqlite(tmp_path):
+    """Makes databases with empty tables, each thrown away after its use."""
+
+    @contextmanager
+    def made() -> Iterator[Database]:
+        file = tmp_path / f"empty-{next(_numbers)}.db"
+        database = Database(f"sqlite:///{file}")
+        Base.metadata.create_all(database.engine)
+        yield database
+        database.close()
+        file.unlink()
+
+    return made
+
+
+@pytest.fixture
+def empty_postgres(postgres_server, postgres_template):
+    """The same on PostgreSQL."""
+
+    @contextmanager
+    def made() -> Iterator[Database]:
+        with _new_database(postgres_server, postgres_template) as address:
+            database = Database(address)
+            yield database
+            database.close()
+
+    return made

@@ -1,176 +1,31 @@
-"""Assignment and judgements: any interleaving of leases, expiries, crashes and repetitions keeps the promises."""
+"""Assignment and judgements: many people at once, late judgements, corrections, gold, what does not fit.
+
+Any interleaving of what people do is drawn in test_studio_any_order.py.
+"""
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select, text
 
 from burnish.studio import queue
-from burnish.studio.assignment import next_task, release, renew, skip
+from burnish.studio.assignment import next_task, renew
 from burnish.studio.database import Database
 from burnish.studio.judgements import Submission, submit
 from burnish.studio.refusals import Conflict, Denied, Invalid
-from burnish.studio.tables import Base, Item, Judgement, Lease, Person, Project, Skip
+from burnish.studio.tables import Item, Judgement, Person, Project
 from tests.studio.studio_people import SECRET, compare, items, people
-
-OVERLAP, NUM_ITEMS, NUM_GOLD, NUM_PEOPLE, LEASE_MS = 2, 4, 1, 4, 60_000
 
 
 def said(item_id: int, client_id: str, better: int | None = 0, **more) -> Submission:
     content = {"better": better} if better is None else {"better": better, "strength": 1}
     return Submission(client_id=client_id, item_id=item_id, content=content, **more)
-
-
-class Studio(RuleBasedStateMachine):
-    """People who ask, judge, repeat, skip, give back, come late, or lose what they asked for; the clock jumps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.database = Database(f"sqlite:///{Path(self.folder.name) / 'studio.db'}")
-        Base.metadata.create_all(self.database.engine)
-        self.now = 1
-        self.sent: dict[str, tuple[int, Submission]] = {}
-        self.quota = 0
-
-    def teardown(self) -> None:
-        self.database.close()
-        self.folder.cleanup()
-
-    @initialize(quota=st.integers(1, NUM_ITEMS))
-    def begin(self, quota: int) -> None:
-        self.quota = quota
-        with self.database.write() as session:
-            people(session, NUM_PEOPLE)
-            project = compare(session, overlap=OVERLAP, gold_rate=0.3, quotas={"en": quota})
-            items(session, project, NUM_ITEMS)
-            items(session, project, NUM_GOLD, gold={"better": 0})
-        self.handed = {person: set() for person in range(1, NUM_PEOPLE + 1)}
-
-    @rule(person=st.integers(1, NUM_PEOPLE))
-    def ask(self, person: int) -> None:
-        with self.database.write() as session:
-            who = session.get_one(Person, person)
-            begun = self.begun(session)
-            handed = next_task(session, SECRET, session.get_one(Project, 1), who, now=self.now)
-            if handed.item is None:
-                return
-            item = handed.item
-            assert item.id in begun or item.gold is not None or len(begun) < self.quota, "over the quota"
-            held = select(Lease.id).where(Lease.item_id == item.id, Lease.state == "live", Lease.expires_at > self.now)
-            assert item.gold is not None or item.judged + len(session.scalars(held).all()) <= OVERLAP, "overfull"
-            done = select(Judgement.id).where(Judgement.item_id == item.id, Judgement.person_id == person)
-            skipped = select(Skip.id).where(Skip.item_id == item.id, Skip.person_id == person)
-            assert session.scalar(done) is None, "handed out twice"
-            assert session.scalar(skipped) is None, "handed out after a skip"
-            assert item.state == "open"
-            self.handed[person].add(item.id)
-
-    def begun(self, session) -> set[int]:
-        """Ordinary items that somebody judged or holds."""
-        judged = select(Judgement.item_id).where(Judgement.counted)
-        held = select(Lease.item_id).where(Lease.state == "live", Lease.expires_at > self.now)
-        return {item for query in (judged, held) for item in session.scalars(query) if item <= NUM_ITEMS}
-
-    @rule(person=st.integers(1, NUM_PEOPLE))
-    def ask_and_crash(self, person: int) -> None:
-        """The server dies before it commits; the browser never heard of the item."""
-        with suppress(KeyboardInterrupt), self.database.write() as session:
-            next_task(session, SECRET, session.get_one(Project, 1), session.get_one(Person, person), now=self.now)
-            raise KeyboardInterrupt
-
-    def drawn(self, data, stray: bool) -> tuple[int, int]:
-        """A person and an item: one that they were handed, or any."""
-        pairs = sorted((person, item) for person, known in self.handed.items() for item in known)
-        if pairs and not stray:
-            return data.draw(st.sampled_from(pairs))
-        return data.draw(st.integers(1, NUM_PEOPLE)), data.draw(st.integers(1, NUM_ITEMS + NUM_GOLD))
-
-    @rule(data=st.data(), stray=st.booleans(), crash=st.booleans())
-    def judge(self, data, stray: bool, crash: bool) -> None:
-        """Early, late, twice or never handed; after a crash the browser does not know whether it arrived."""
-        person, item = self.drawn(data, stray)
-        submission = said(item, uuid.uuid4().hex)
-        try:
-            with self.database.write() as session:
-                receipt = submit(session, session.get_one(Person, person), submission, self.now)
-                assert not receipt.repeated
-                if crash:
-                    raise KeyboardInterrupt
-        except Denied:
-            assert item not in self.handed[person]
-        except Conflict:
-            assert any(who == person and one.item_id == item for who, one in self.sent.values())
-        except KeyboardInterrupt:
-            return
-        else:
-            assert item in self.handed[person]
-            self.sent[submission.client_id] = (person, submission)
-
-    @rule(data=st.data())
-    def repeat(self, data) -> None:
-        """The outbox sends again what was taken in."""
-        if not self.sent:
-            return
-        person, submission = self.sent[data.draw(st.sampled_from(sorted(self.sent)))]
-        with self.database.write() as session:
-            assert submit(session, session.get_one(Person, person), submission, self.now).repeated
-        other = said(submission.item_id, submission.client_id, better=1)
-        with pytest.raises(Conflict, match="another judgement"), self.database.write() as session:
-            submit(session, session.get_one(Person, person), other, self.now)
-
-    @rule(data=st.data(), stray=st.booleans(), what=st.integers(0, 2))
-    def give_up(self, data, stray: bool, what: int) -> None:
-        person, item = self.drawn(data, stray)
-        try:
-            with self.database.write() as session:
-                who = session.get_one(Person, person)
-                if what == 0:
-                    skip(session, item, who, reason="unclear", now=self.now)
-                elif what == 1:
-                    release(session, item, who)
-                else:
-                    renew(session, item, who, self.now)
-        except Denied:
-            assert item not in self.handed[person]
-        except Conflict:
-            assert what != 1
-
-    @rule(share=st.sampled_from([0.1, 0.6, 1.1]))
-    def wait(self, share: float) -> None:
-        self.now += int(share * LEASE_MS)
-
-    @invariant()
-    def promises(self) -> None:
-        with self.database.read() as session:
-            judged = session.scalars(select(Judgement)).all()
-            ordinary = session.scalars(select(Item).where(Item.id <= NUM_ITEMS)).all()
-        assert {one.client_id for one in judged} == set(self.sent), "lost or doubled"
-        assert max(Counter((one.item_id, one.person_id) for one in judged).values(), default=0) <= 1
-        counted = Counter(one.item_id for one in judged if one.counted)
-        arrived = Counter(one.item_id for one in judged)
-        for item in ordinary:
-            assert item.judged == counted[item.id] <= OVERLAP
-            assert (item.state == "done") == (item.judged == OVERLAP)
-            assert arrived[item.id] == counted[item.id] or item.state == "done", "needed, and not counted"
-
-
-Studio.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestStudio = Studio.TestCase
 
 
 def work_until_done(database: Database, person: int, seen: list[tuple[int, int]], errors: list[Exception]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+import sqlite3
 import threading
-from importlib import resources
+from contextlib import closing
 from pathlib import Path
 
 import alembic.autogenerate
@@ -19,8 +19,9 @@ from burnish.studio.database import Database
 from burnish.studio.migrate import migrate, version
 from burnish.studio.refusals import StudioError
 from burnish.studio.tables import Base, Item, Person, Project
+from tests.studio.studio_schemas import later_schema
 
-SCRIPTS = resources.files("burnish.studio") / "migrations"
+PRAGMAS = {"journal_mode": "wal", "busy_timeout": 30_000, "foreign_keys": 1, "synchronous": 2}
 
 
 def nothing() -> Path:
@@ -107,15 +108,6 @@ def test_writers_wait_for_each_other_and_lose_nothing(sqlite):
     other.close()
     with sqlite.read() as session:
         assert session.get_one(Item, 1).judged == 40
-
-
-def later_schema(tmp_path: Path, body: str) -> str:
-    """The migrations with one more, as a later version has them."""
-    scripts = tmp_path / "migrations"
-    shutil.copytree(str(SCRIPTS), scripts)
-    text = f"from alembic import op\nrevision = '9999'\ndown_revision = '0001'\ndef upgrade():\n    {body}\n"
-    (scripts / "versions" / "v9999_more.py").write_text(text, encoding="utf-8")
-    return str(scripts)
 
 
 def test_an_older_database_is_backed_up_and_migrated(database, tmp_path):
@@ -234,3 +226,26 @@ def test_what_is_no_backup_is_refused(tmp_path):
             restore(fresh, tmp_path / name)
     assert version(fresh) is None
     fresh.close()
+
+
+def test_sqlite_writes_ahead_waits_for_others_and_takes_its_turn_before_it_reads(sqlite):
+    with sqlite.engine.connect() as connection:
+        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in PRAGMAS}
+    assert found == PRAGMAS
+    with closing(sqlite3.connect(sqlite.file, timeout=0)) as other:
+        with sqlite.write() as writer:
+            assert writer.scalars(select(Project)).all() == []
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")  # it has only read, and has its turn already
+        with sqlite.read() as reader:
+            assert reader.scalars(select(Project)).all() == []
+            other.execute("BEGIN IMMEDIATE")  # who reads keeps nobody from writing
+
+
+def test_writers_on_postgres_hold_rows_and_not_the_table(postgres):
+    filled(postgres)
+    with postgres.write() as one, postgres.write() as other:
+        other.execute(sqlalchemy.text("SET LOCAL lock_timeout = '2s'"))
+        one.get_one(Item, 1, with_for_update=True)
+        free = select(Item.id).order_by(Item.id).with_for_update(skip_locked=True)
+        assert other.scalars(free).all() == [2]

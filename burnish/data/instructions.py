@@ -1,60 +1,33 @@
 """Instruction data from many tasks: wordings, how much of each task, reasoning, and tasks that training never sees.
 
-    sentiment:
-      plain:
-        - {prompt: "{text}\n\nIs this good or bad?", answer: "{label}"}
-        - {prompt: "How does the writer feel? {text}", answer: "{label}"}
-      reasoned:
-        - {prompt: "{text}\n\nGood or bad? Think first.", answer: "{why} So it is {label}."}
+    trained on  rows, and wordings of them (`burnish.data.wordings`)      ──► examples to train on
+    held out    questions, and rows that are shown as worked examples ──► the same questions with and without shots
 
-A wording names fields of the task's rows in braces. Each row is put in one of its task's wordings, drawn by keys; in
-the next pass over the task it is drawn anew. A share of the draws takes a reasoned wording, where the task has one and
-the row has its fields (the lifecycle document, sections 3.5 to 3.7; Wei et al. 2022, FLAN; Chung et al. 2022).
+Each row is put in one of its task's wordings, drawn by keys; in the next pass over the task it is drawn anew. A share
+of the draws takes a reasoned wording, where the task has one and the row has its fields (the lifecycle document,
+sections 3.5 to 3.7; Wei et al. 2022, FLAN; Chung et al. 2022).
 
 How often a task is drawn follows from its size by a cap and a temperature (`burnish.data.mixing.weights`), in whole
 numbers that sum to the total: each gets its share rounded down, and what is left goes to the largest remainders. A row
 comes again only when all rows of its task were drawn.
 
 With shots, an example has other rows of the task in front, each as a turn with its answer. They are never asked.
+Questions of a held-out task carry its `metric`, by which answers to them are scored (`burnish.evals.tasks`).
 """
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from burnish.config import load_yaml
 from burnish.data.mixing.weights import tempered
-from burnish.errors import ConfigError, DataError
+from burnish.data.wordings import EXACT, Wording
+from burnish.errors import DataError
 from burnish.example import Completion, Example, Message
 from burnish.numerics import generator_from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wording:
-    """A way to ask and to answer.
-
-    Attributes:
-        prompt, answer: texts with names of fields in braces.
-    """
-
-    prompt: str
-    answer: str
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The fields that it reads."""
-        parts = (*string.Formatter().parse(self.prompt), *string.Formatter().parse(self.answer))
-        return frozenset(name for _, name, _, _ in parts if name is not None)
-
-    def suits(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row has all of them."""
-        return all(row.get(name) is not None for name in self.fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +38,14 @@ class Task:
         name: of the task.
         rows: fields by name; each suits every plain wording.
         plain, reasoned: wordings; at least one plain one.
+        metric: how answers are scored.
     """
 
     name: str
     rows: Sequence[Mapping[str, Any]]
     plain: tuple[Wording, ...]
     reasoned: tuple[Wording, ...]
+    metric: str = EXACT
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows, start=1):
@@ -81,48 +56,6 @@ class Task:
                         f"task '{self.name}', row {number} has no {', '.join(lacks)}, which the wording "
                         f"{wording.prompt!r} reads; it has {', '.join(sorted(row))}"
                     )
-
-
-def read_wordings(path: Path) -> dict[str, dict[str, tuple[Wording, ...]]]:
-    """The wordings of each task, by `plain` and `reasoned`.
-
-    Raises:
-        ConfigError: lists everything that is not as the head of this file shows.
-    """
-    mistakes: list[str] = []
-    found: dict[str, dict[str, tuple[Wording, ...]]] = {}
-    for task, kinds in load_yaml(path).items():
-        if not isinstance(kinds, Mapping) or not kinds.get("plain") or set(kinds) - {"plain", "reasoned"}:
-            mistakes.append(f"{path}: task '{task}' needs a list 'plain', and may have a list 'reasoned'")
-            continue
-        found[task] = {kind: _wordings(kinds.get(kind) or [], f"{path}: {task}.{kind}", mistakes) for kind in _KINDS}
-    if mistakes:
-        raise ConfigError(mistakes)
-    return found
-
-
-_KINDS = ("plain", "reasoned")
-
-
-def _wordings(rows: Any, where: str, mistakes: list[str]) -> tuple[Wording, ...]:
-    wordings = []
-    for number, row in enumerate(rows if isinstance(rows, list) else [rows]):
-        texts = isinstance(row, Mapping) and set(row) == {"prompt", "answer"}
-        if not texts or not all(isinstance(value, str) for value in row.values()):
-            mistakes.append(f"{where}[{number}]: expected {{prompt: TEXT, answer: TEXT}}, found {row!r}")
-            continue
-        wording = Wording(prompt=row["prompt"], answer=row["answer"])
-        try:
-            plain = all(name.isidentifier() for name in wording.fields)
-        except ValueError as error:
-            mistakes.append(f"{where}[{number}]: {error}; write a brace of the text twice")
-            continue
-        if not plain:
-            names = ", ".join(sorted(wording.fields))
-            mistakes.append(f"{where}[{number}]: braces hold names of fields only, found {names}")
-            continue
-        wordings.append(wording)
-    return tuple(wordings)
 
 
 def task_counts(sizes: Mapping[str, int], total: int, *, temperature: float, cap: int | None) -> dict[str, int]:
@@ -151,13 +84,18 @@ def training_examples(task: Task, count: int, *, reasoned: float, seed: int) -> 
         reasoned: share of draws that take a reasoned wording where one suits.
         seed: of the draws.
     """
-    return [
-        _example(task, *divmod(draw, len(task.rows)), shots=0, reasoned=reasoned, seed=seed) for draw in range(count)
-    ]
+    size = len(task.rows)
+    orders = [_order(task, turn, seed) for turn in range(-(-count // size))]
+    places = (divmod(draw, size) for draw in range(count))
+    return [_example(task, orders[turn], turn, place, reasoned=reasoned, seed=seed) for turn, place in places]
 
 
 def held_out_examples(task: Task, count: int, *, shots: int, seed: int) -> list[Example]:
     """Examples of a task that training never sees: the same rows and wordings for any number of shots.
+
+    The first `count` rows of an order by the seed are asked. The others, but for copies of asked ones, are the task's
+    own training part: worked examples are drawn from them alone, anew for each question. The columns `metric` and
+    `answer` say how an answer is scored, and against what.
 
     Raises:
         DataError: there are too few rows for questions and shots.
@@ -167,18 +105,56 @@ def held_out_examples(task: Task, count: int, *, shots: int, seed: int) -> list[
             f"the held-out task '{task.name}' has {len(task.rows)} rows; {count} questions with {shots} shots need "
             f"{count + shots}. Lower held_out_count or shots"
         )
-    return [_example(task, 0, draw, shots=shots, reasoned=0.0, seed=seed, asked=count) for draw in range(count)]
+    order = _order(task, 0, seed)
+    spare = _unlike(task, order[count:], order[:count]) if shots else ()
+    if len(spare) < shots:
+        raise DataError(
+            f"the held-out task '{task.name}' has {len(spare)} rows that differ from those that are asked, for {shots} "
+            "shots: the others are copies of questions. Lower held_out_count or shots"
+        )
+    asked = [_example(task, order, 0, draw, shots=shots, spare=spare, seed=seed) for draw in range(count)]
+    return [_question(task, one, shots) for one in asked]
 
 
-def _example(task: Task, turn: int, draw: int, *, shots: int, reasoned: float, seed: int, asked: int = 0) -> Example:
+def _question(task: Task, example: Example, shots: int) -> Example:
+    """The example with how it is scored, under an id of its own for each number of shots."""
+    scored = {"metric": task.metric, "answer": example.completions[0].text}
+    return replace(example, id=f"{example.id}/{shots}-shot", columns={**example.columns, **scored})
+
+
+def _unlike(task: Task, rows: Sequence[int], others: Sequence[int]) -> list[int]:
+    """Those of the rows that are asked in other words than the others: a copy would show a question with its answer."""
+    keys = {_asked(task, row) for row in others}
+    return [row for row in rows if _asked(task, row) not in keys]
+
+
+def _asked(task: Task, row: int) -> tuple[str, ...]:
+    """A row as a question, in every plain wording."""
+    return tuple(wording.prompt.format_map(task.rows[row]) for wording in task.plain)
+
+
+def _order(task: Task, turn: int, seed: int) -> list[int]:
+    """The rows in the order of one pass over the task."""
+    return torch.randperm(len(task.rows), generator=generator_from("rows", seed, task.name, turn)).tolist()
+
+
+def _example(
+    task: Task,
+    order: Sequence[int],
+    turn: int,
+    draw: int,
+    *,
+    seed: int,
+    shots: int = 0,
+    spare: Sequence[int] = (),
+    reasoned: float = 0.0,
+) -> Example:
     """The `draw`-th row of a pass over the task, in a wording of its own."""
-    order = torch.randperm(len(task.rows), generator=generator_from("rows", seed, task.name, turn)).tolist()
     generator = generator_from("wording", seed, task.name, turn, draw)
     row = task.rows[order[draw]]
     suiting = [wording for wording in task.reasoned if wording.suits(row)]
     thinks = bool(suiting) and float(torch.rand(1, generator=generator)) < reasoned
     wording = _drawn(suiting if thinks else task.plain, generator)
-    spare = order[asked:]
     before = [task.rows[spare[n]] for n in torch.randperm(len(spare), generator=generator).tolist()[:shots]]
     prompt = [message for one in before for message in _turn(wording, one)]
     question, answer = _turn(wording, row)

@@ -29,6 +29,7 @@ from burnish.reports.rewards import RewardPanel
 from burnish.reports.scale import duration, large, number_of, percent, plain, points
 from burnish.reports.scaling import ScalingPanel
 from burnish.reports.scores import scores_of
+from burnish.reports.tasks import task_charts
 from burnish.reports.texts import TextPanel
 from burnish.stats import Interval
 
@@ -53,6 +54,7 @@ class Training:
     facts: str
     notes: tuple[str, ...]
     distance: PointChart | None
+    tasks: tuple[PointChart, ...]
     charts: tuple[Chart, ...]
     drawing: str
 
@@ -268,6 +270,7 @@ def _training(node: Node) -> Training:
         facts=", ".join(facts) + ".",
         notes=notes(run),
         distance=reward_against_kl(run.steps),
+        tasks=task_charts(run.before or {}, run.steps),
         charts=drawn,
         drawing=_drawing(drawn),
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from burnish.evals.tasks import is_task_figure
+
 HELD_OUT = "held_out_"
 
 
@@ -147,5 +149,6 @@ def panels(present: Iterable[str]) -> Iterator[Panel]:
     bases = {name.removeprefix(HELD_OUT) for name in present}
     known = {name for panel in PANELS for name in panel.names}
     yield from (panel for panel in PANELS if bases & set(panel.names))
-    for name in sorted(bases - known - NOT_DRAWN):
+    unknown = sorted(name for name in bases - known - NOT_DRAWN if not is_task_figure(HELD_OUT + name))
+    for name in unknown:
         yield Panel(title=name.replace("_", " "), unit="as logged", names=(name,), labels=("training",))

@@ -54,6 +54,7 @@ class Run:
         versions: of the libraries, by name.
         inputs: what it was made from.
         template_hash: hash of the chat template, "" where there is none.
+        before: figures of the model before the first update, None or empty if none were taken.
         steps: the lines of `metrics.jsonl`, empty if the run does not train.
     """
 
@@ -68,6 +69,7 @@ class Run:
     versions: Mapping[str, str]
     inputs: tuple[Input, ...] = ()
     template_hash: str = ""
+    before: Row | None = None
     steps: tuple[Row, ...] = ()
 
     @property
@@ -99,6 +101,7 @@ def read_run(folder: Path) -> Run:
         versions={name: str(value) for name, value in _mapping(record, "versions", path).items()},
         inputs=tuple(_inputs(_mapping(record, "inputs", path), path)),
         template_hash=_text(record, "template_hash", path, default=""),
+        before=_finite(_mapping(record, "before", path)),
         steps=read_steps(folder / "metrics.jsonl", whole=finished),
     )
 
@@ -126,7 +129,7 @@ def read_steps(path: Path, *, whole: bool = True) -> tuple[Row, ...]:
             raise StoreError(f"{path}, line {number}: found {shown(line)}; expected a JSON object ({error})") from None
         if not isinstance(row, dict) or not _is_number(row.get("step")):
             raise StoreError(f"{path}, line {number}: found {shown(line)}; expected a JSON object with a 'step'")
-        rows.append({name: float(value) for name, value in row.items() if _is_number(value)})
+        rows.append(_finite(row))
     return tuple(rows)
 
 
@@ -178,6 +181,11 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} cannot be read as UTF-8 text: {error}") from None
+
+
+def _finite(row: Mapping[str, Any]) -> Row:
+    """The finite numbers of a row."""
+    return {name: float(value) for name, value in row.items() if _is_number(value)}
 
 
 def _is_number(value: Any) -> bool:

@@ -31,8 +31,11 @@ from burnish.stages.likelihood import LikelihoodStage
 from burnish.stages.online import Asked, OnlineStage
 from burnish.stages.policy_gradient import PPOStage
 from burnish.stages.preference import PreferenceStage
+from burnish.stages.prepare import Prepared
 from burnish.stages.reference import COLUMN
 from burnish.stages.reward import RewardStage
+from burnish.stages.sft import SFTStage
+from burnish.stages.task_questions import Questioned
 from burnish.stages.training import TrainingStage
 from burnish.training.plan import MicroBatch, ample, packed_cost, padded_cost, plan
 
@@ -61,13 +64,13 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """What a rollout asks of the sampler.
+    """What a rollout, or a look at held-out tasks, asks of the sampler.
 
     Attributes:
         prompts, samples: how many, and answers to each.
         prompt_tokens, answer_tokens: the longest.
         cache_tokens, max_rows: as set.
-        updates: that a rollout is worth.
+        updates: that a rollout is worth, or that lie between two looks.
     """
 
     prompts: int
@@ -159,6 +162,7 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
         sampling = _sampling(stage, longest)
         batches: list[Sequence[Tree]] = [_answered(stage, longest)]
     else:
+        sampling = _looks(stage, prepared)
         source = stage.source(prepared)
         batches = [batch for _ in range(min(steps, LOOKED_AT)) if (batch := source.next({})) is not None]
     cost = packed_cost if layout == "tree" else padded_cost
@@ -262,6 +266,22 @@ def _sampling(stage: OnlineStage, longest: int) -> Sampling:
         cache_tokens=stage.rollout.cache_tokens,
         max_rows=stage.rollout.max_rows,
         updates=stage.updates_each(),
+    )
+
+
+def _looks(stage: TrainingStage, prepared: Prepared) -> Sampling | None:
+    """What answers to held-out tasks ask of the sampler, None for a run that gives none."""
+    if not isinstance(stage, SFTStage) or stage.held_out_tasks is None:
+        return None
+    assert isinstance(prepared, Questioned)
+    return Sampling(
+        prompts=len(prepared.questions),
+        samples=1,
+        prompt_tokens=virtual_tokens(stage.adapter) + max(len(one.tokens) for one in prepared.questions),
+        answer_tokens=stage.held_out_tasks.answer_tokens,
+        cache_tokens=stage.held_out_tasks.cache_tokens,
+        max_rows=stage.held_out_tasks.max_rows,
+        updates=stage.train.evaluate_every,
     )
 
 

@@ -7,7 +7,7 @@ recognised format, bad rows, what truncation cut and dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
@@ -42,6 +42,15 @@ class Prepared:
     facts: Mapping[str, Any]
 
 
+Recast = Callable[[Sequence[Example]], tuple[Sequence[Example], Mapping[str, Any]]]
+"""Examples as they are to be learned from, and facts for the record."""
+
+
+def as_they_are(examples: Sequence[Example]) -> tuple[Sequence[Example], Mapping[str, Any]]:
+    """The examples, and nothing to record."""
+    return examples, {}
+
+
 def load_text(model: str, template: TemplateSettings) -> ChatText:
     """The text side of a model; its template must be the one that the model was trained with.
 
@@ -65,6 +74,8 @@ def prepare(
     held_out_data: str | None,
     seed: int,
     say: Callable[[str], None],
+    recast: Recast = as_they_are,
+    header_alone: bool = False,
 ) -> Prepared:
     """Make the trees of a training run.
 
@@ -76,6 +87,8 @@ def prepare(
         held_out_data: other data to hold out.
         seed: of the split.
         say: hears what was found.
+        recast: what is trained on as messages, and facts for the record; held-out examples stay as they are.
+        header_alone: put the template's header of an answer in place of every prompt that is trained on.
 
     Raises:
         DataError: the data cannot be read or nothing is left of it.
@@ -90,7 +103,8 @@ def prepare(
         train, held = both.train, both.held_out
     if held_out_data is not None:
         held = (*held, *read(data_at(held_out_data, reading)).examples)
-    trees, cut = _trees(train, text, truncation)
+    train, recast_facts = recast(train)
+    trees, cut = _trees(train, text, truncation, header_alone=header_alone)
     held_trees, held_cut = _trees(held, text, truncation)
     for line in (*dataset.report.notes, *map(str, dataset.report.bad)):
         say(line)
@@ -98,13 +112,18 @@ def prepare(
         if report.cut or report.dropped:
             say(f"truncation of the {name}: {report}")
     facts = {**dataset.report.facts(), "trees": len(trees), "held_out": len(held_trees), "truncation": asdict(cut)}
+    facts |= recast_facts
     return Prepared(tokenizer=text.tokenizer, template_hash=text.hash, trees=trees, held_out=held_trees, facts=facts)
 
 
-def _trees(examples: Sequence[Example], text: ChatText, truncation: Truncation) -> tuple[list[Tree], TruncationReport]:
+def _trees(
+    examples: Sequence[Example], text: ChatText, truncation: Truncation, *, header_alone: bool = False
+) -> tuple[list[Tree], TruncationReport]:
     for example in examples:
         _check_tokens(example, text)
     trees = [tree for example in examples for tree in text.trees(example)]
+    if header_alone:
+        trees = [replace(tree, prompt=text.header) for tree in trees]
     return truncated(trees, truncation, begin_token=text.begin_token)
 
 

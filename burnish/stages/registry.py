@@ -59,6 +59,7 @@ STAGES: Mapping[str, Entry] = {
     "online-dpo": Entry("burnish.stages.policy_gradient:OnlineDPOStage", "align with fresh pairs of own answers"),
     "merge-adapter": Entry("burnish.stages.merge_adapter:MergeAdapterStage", "put an adapter into its model's weights"),
     "instructions": Entry("burnish.stages.instructions:InstructionsStage", "mix many tasks into instruction data"),
+    "word-tasks": Entry("burnish.stages.word_tasks:WordTasksStage", "write rows of small tasks, with wordings"),
     "prompts": Entry("burnish.stages.prompts:PromptsStage", "make prompts that ask for a format"),
     "tasks": Entry("burnish.stages.tasks:TasksStage", "make prompts from a task of reasoning-gym"),
     "sample": Entry("burnish.stages.sample:SampleStage", "sample a model's answers to prompts"),

@@ -17,7 +17,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from types import FunctionType
+from typing import Annotated, Any, ClassVar, cast
 
 import pydantic
 
@@ -41,10 +42,12 @@ from burnish.reports.samples import SideBySide
 from burnish.reports.scale import Scale
 from burnish.reports.scaling import ScalingPanel, read_scaling
 from burnish.reports.scores import Scores
+from burnish.reports.tasks import task_charts
 from burnish.reports.texts import TEXT_VERBS, TextModel, TextPanel, read_text_model, text_panel
 from burnish.stages.named_paths import named_paths
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stats import Interval
+from burnish.store import Code
 
 RESERVED = ("gains", "held_out_gains", "text_gaps", "frontier", "seconds", "peak_memory_bytes")
 """Names in `metrics.json` that no model may have."""
@@ -112,11 +115,12 @@ class ReportStage(Stage):
         (work.out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         work.say(f"report: {work.out / 'report.html'}")
 
-    def code(self) -> tuple[type, ...]:
-        """The classes whose files make the page."""
+    def code(self) -> tuple[Code, ...]:
+        """The classes and functions whose files make the page."""
         return (
             *(Chart, Compared, CostRow, DotPlot, Evaluation, Frontier, Graph, Interval, Label, Node, Panel, PointChart),
             *(RewardPanel, Run, Scale, ScalingPanel, Scores, SideBySide, TextModel, TextPanel, Tile),
+            cast(FunctionType, task_charts),
         )
 
     def _read(self) -> _Found:

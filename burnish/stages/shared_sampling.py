@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from burnish.models.language import LanguageModel
 from burnish.protocols import Answer, Decoding, Grade, Request, Sample
 from burnish.training.parallel import Ranks, rows_of, wholes
 from burnish.training.rollouts import GradeAnswers, Sampler
@@ -88,6 +89,23 @@ class SharedEngine:
 def is_divided(module: nn.Module) -> bool:
     """Whether ranks hold parts of its weights."""
     return any(rows_of(parameter) is not None for parameter in module.parameters())
+
+
+def whole_policy(
+    policy: LanguageModel, again: Callable[[], LanguageModel], *, dtype: torch.dtype, samples: bool
+) -> tuple[LanguageModel | None, Callable[[], None]]:
+    """What this rank samples from, and what gives it the weights as they are now; None if it does not sample.
+
+    Args:
+        policy: is being trained.
+        again: makes the same model once more, whole; called where ranks hold parts of the weights.
+        dtype: of what is computed with.
+        samples: whether this rank samples.
+    """
+    if not is_divided(policy):
+        return policy if samples else None, lambda: None
+    copy = again() if samples else None
+    return copy, WholeCopy(policy, copy, dtype).refresh
 
 
 def graded_by_first(make: Callable[[], GradeAnswers], ranks: Ranks) -> GradeAnswers:

@@ -18,7 +18,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -26,6 +26,7 @@ from burnish.batch import Tree
 from burnish.config import dump, setting, settings
 from burnish.data.read import Reading
 from burnish.errors import ConfigError, DataError
+from burnish.example import Example
 from burnish.models.adapters import Adapter
 from burnish.models.card import model_card, push
 from burnish.models.flex import attention_by, attention_for
@@ -34,7 +35,7 @@ from burnish.models.save import SaveDtype
 from burnish.numerics import default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.ewc import EWC, hold
-from burnish.stages.prepare import Prepared, prepare
+from burnish.stages.prepare import Prepared, as_they_are, prepare
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.start import Module, Start, learned, started
 from burnish.stages.updates import CHECKPOINTS, Training, held_out_probes, run_updates
@@ -45,7 +46,7 @@ from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.columns import with_shared_columns
 from burnish.training.part import Part
 from burnish.training.source import Shuffled, Source
-from burnish.training.trainer import Trainer
+from burnish.training.trainer import Probe, Trainer
 
 
 @settings
@@ -94,6 +95,16 @@ class TrainingStage(Stage):
     def fed(self, source: Source[Tree], config: PretrainedConfig) -> Source[Tree]:
         """The batches as a model of this config takes them."""
         return source
+
+    def learned_from(
+        self, examples: Sequence[Example], say: Callable[[str], None]
+    ) -> tuple[Sequence[Example], Mapping[str, Any]]:
+        """The examples as they are trained on, and facts for the record; a stage may change or refuse them."""
+        return as_they_are(examples)
+
+    def header_alone(self) -> bool:
+        """Whether the template's header of an answer stands in place of every prompt that is trained on."""
+        return False
 
     def rows(self, trees: Sequence[Tree]) -> Sequence[Tree]:
         """The trees that the objective is computed on; a stage may extend them before any column is filled."""
@@ -192,6 +203,8 @@ class TrainingStage(Stage):
             held_out_data=self.held_out_data,
             seed=self.seed,
             say=say,
+            recast=lambda examples: self.learned_from(examples, say),
+            header_alone=self.header_alone(),
         )
         prepared = replace(prepared, trees=self.rows(prepared.trees), held_out=self.rows(prepared.held_out))
         for trees in (prepared.trees, prepared.held_out):
@@ -200,9 +213,13 @@ class TrainingStage(Stage):
 
     def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
         """The updates, on what the source yields."""
-        probes = held_out_probes(prepared, self.train)
+        probes = self.probes(prepared, trainer, start, work)
         source = self.fed(self.source(prepared), start.plain.config)
         run_updates(trainer, source, self.train, work, verb=self.verb, probes=probes)
+
+    def probes(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> list[Probe[Tree]]:
+        """Looks at the training; the model may be looked at here too, as it is before the first update."""
+        return held_out_probes(prepared, self.train)
 
     def source(self, prepared: Prepared) -> Source[Tree]:
         """What is trained on: the trees, in a new order every pass."""

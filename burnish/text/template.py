@@ -100,6 +100,24 @@ class ChatText:
             ids.append(self._encoder.end)
         return tuple(dict.fromkeys(ids))
 
+    @cached_property
+    def header(self) -> tuple[int, ...]:
+        """Token ids of the header of an answer with nothing in front but a begin token, where the template writes one.
+
+        Raises:
+            TemplateError: the template writes no header between a question and its answer, or there is none.
+        """
+        what, question = "a plain question", [{"role": "user", "content": "?"}]
+        bare, asked = (self._renderer.render(question, [], header=header, what=what) for header in (False, True))
+        text, begin = asked.removeprefix(bare), self._encoder.begin_text
+        if text == asked or not text.strip():
+            raise TemplateError(
+                "the chat template writes no header in front of an answer, so a response cannot be learned behind the "
+                "header alone; set conditioning to empty_turn, or name another template"
+            )
+        first = begin if begin and asked.startswith(begin) and not text.startswith(begin) else ""
+        return self._encoder.ids(first + text)
+
     def prompt(self, example: Example) -> tuple[int, ...]:
         """Token ids of the prompt with the header of an answer: what sampling starts from, and `Tree.prompt`.
 

@@ -9,14 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.data.instructions import (
-    Task,
-    Wording,
-    held_out_examples,
-    read_wordings,
-    task_counts,
-    training_examples,
-)
+from burnish.data import instructions
+from burnish.data.instructions import Task, held_out_examples, task_counts, training_examples
+from burnish.data.wordings import Wording, read_wordings
 from burnish.errors import ConfigError, DataError
 
 PLAIN = (
@@ -84,7 +79,7 @@ def test_a_share_reasons_where_a_row_has_the_reasons():
 
 def test_shots_are_turns_of_other_rows_and_the_questions_stay_the_same():
     zero, few = (held_out_examples(task(), 12, shots=shots, seed=0) for shots in (0, 3))
-    assert [one.id for one in zero] == [one.id for one in few]
+    assert [one.id for one in zero] == [one.id.replace("3-shot", "0-shot") for one in few]
     asked = {one.prompt[-1].content for one in zero}
     for one, other in zip(zero, few, strict=True):
         assert one.prompt == other.prompt[-1:]
@@ -102,10 +97,13 @@ def test_shots_are_turns_of_other_rows_and_the_questions_stay_the_same():
 def test_a_file_of_wordings_is_read_and_every_mistake_is_named(tmp_path: Path):
     path = tmp_path / "wordings.yaml"
     path.write_text('sums:\n  plain:\n    - {prompt: "{a}?", answer: "{{{c}}}"}\n')
-    assert read_wordings(path) == {"sums": {"plain": (Wording(prompt="{a}?", answer="{{{c}}}"),), "reasoned": ()}}
+    plain = (Wording(prompt="{a}?", answer="{{{c}}}"),)
+    assert read_wordings(path) == {"sums": {"plain": plain, "reasoned": (), "metric": "exact"}}
+    path.write_text("sums:\n  metric: f1\n  plain: [{prompt: x, answer: y}]\n")
+    assert read_wordings(path)["sums"]["metric"] == "f1"
     path.write_text(
         "one: {plain: []}\ntwo: {plain: [{prompt: x}]}\nthree: {plain: [{prompt: '{a.b}', answer: x}]}\n"
-        "four: {plain: [{prompt: '{', answer: x}]}\n"
+        "four: {plain: [{prompt: '{', answer: x}]}\nfive: {metric: [f1], plain: [{prompt: x, answer: y}]}\n"
     )
     with pytest.raises(ConfigError) as caught:
         read_wordings(path)
@@ -114,9 +112,45 @@ def test_a_file_of_wordings_is_read_and_every_mistake_is_named(tmp_path: Path):
         "two.plain[0]:",
         "three.plain[0]:",
         "four.plain[0]:",
+        "five.metric:",
     ]
 
 
 def test_a_row_without_a_field_is_named():
     with pytest.raises(DataError, match=r"task 'sums', row 2 has no b, which the wording 'What is \{a\} and \{b\}\?'"):
         Task(name="sums", rows=[{"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 3}], plain=PLAIN, reasoned=())
+
+
+def test_questions_say_how_they_are_scored_and_what_is_right():
+    scored = Task(name="sums", rows=task().rows, plain=PLAIN, reasoned=(), metric="ending")
+    for one in held_out_examples(scored, 5, shots=2, seed=0):
+        assert one.columns["metric"] == "ending"
+        assert one.columns["answer"] == one.completions[0].text
+    assert held_out_examples(task(), 1, shots=0, seed=0)[0].columns["metric"] == "exact"
+
+
+def test_a_copy_of_an_asked_row_is_never_shown_with_its_answer():
+    """Rows 20 to 39 ask what 0 to 19 ask, under another number."""
+    rows = [{"a": n % 20, "b": 1, "c": n % 20 + 1, "number": n} for n in range(40)]
+    twice = Task(name="sums", rows=rows, plain=PLAIN, reasoned=())
+    found = held_out_examples(twice, 12, shots=3, seed=0)
+    asked = {one.columns["answer"].removeprefix("It is ").rstrip(".") for one in found}
+    shown = {m.content.removeprefix("It is ").rstrip(".") for one in found for m in one.prompt[1::2]}
+    assert len(shown) > 3
+    assert not asked & shown
+    with pytest.raises(DataError, match=r"has \d rows that differ from those that are asked, for 9 shots"):
+        held_out_examples(twice, 25, shots=9, seed=0)
+
+
+def test_many_draws_of_a_large_task_order_its_rows_once(monkeypatch: pytest.MonkeyPatch):
+    """An order for each draw would be the square of the rows."""
+    calls: list[int] = []
+    ordered = instructions._order
+
+    def order(one: Task, turn: int, seed: int) -> list[int]:
+        calls.append(turn)
+        return ordered(one, turn, seed)
+
+    monkeypatch.setattr(instructions, "_order", order)
+    assert len(training_examples(task(), 50, reasoned=0.0, seed=0)) == 50
+    assert calls == [0, 1, 2]

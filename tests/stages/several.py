@@ -36,6 +36,10 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sft-twice": ("sft", {"train": {"gradient_checkpointing": True}}),
     "sft-padded": ("sft", {"train": {"layout": "padded"}}),
     "sft-bf16": ("sft", BF16),
+    "sft-tasks": (
+        "sft",
+        {"held_out_tasks": {"data": ["questions"], "answer_tokens": 6}, "train": {"evaluate_every": 1}},
+    ),
     "dpo-adapter-bf16": ("dpo", {**ADAPTER, **BF16}),
     "grpo-looks": ("grpo", {"held_out": 4, "looks": {"keep": "best"}, "train": {"evaluate_every": 1}}),
 }
@@ -71,7 +75,10 @@ def stage_of(world: Path, name: str, **changes: Any) -> Stage:
     if verb in ONLINE:
         several = {"num_samples": 2, "batches": 2, "passes": 2} if verb == "ppo" else {"num_samples": 3}
         base |= {"reward": {"grader": "vowels"}, "rollout": {**several, "decoding": {"max_tokens": 8}}}
-    return load(stage_class(verb), merged(merged(base, more), changes))
+    given = merged(base, more)
+    if "held_out_tasks" in given:
+        given["held_out_tasks"] = {**given["held_out_tasks"], "data": [str(world / "questions.jsonl")]}
+    return load(stage_class(verb), merged(given, changes))
 
 
 def main(world: Path, out: Path, names: list[str]) -> None:

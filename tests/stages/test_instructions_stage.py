@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.example import read_jsonl
 from burnish.stages.instructions import InstructionsStage
 from burnish.stages.sft import SFTStage
@@ -38,13 +39,14 @@ def stage(tmp_path: Path) -> InstructionsStage:
         wordings=str(tmp_path / "wordings.yaml"),
         held_out=("words",),
         held_out_count=4,
-        shots=2,
+        shots=(2,),
         cap=20,
     )
 
 
 def test_tasks_are_mixed_and_held_out_ones_stand_apart(stage: InstructionsStage, tmp_path: Path):
-    assert stage.plan().facts == {"examples": 30, "counts": {"sums": 20, "gems": 10}}
+    asked = {"zero_shot": 4, "few_shot": 4}
+    assert stage.plan().facts == {"examples": 30, "counts": {"sums": 20, "gems": 10}, **asked}
     out = run(stage, tmp_path / "mix")
     found = list(read_jsonl(out / "examples.jsonl"))
     assert [sum(one.columns["task"] == name for one in found) for name in ("sums", "gems", "words")] == [20, 10, 0]
@@ -76,3 +78,35 @@ def test_what_does_not_fit_is_refused(stage: InstructionsStage, tmp_path: Path):
         changed(held_out=("sums", "gems", "words")).plan()
     with pytest.raises(ConfigError, match="no wordings for the task 'more'"):
         changed(data={"more": str(tmp_path / "gems.jsonl")}).plan()
+
+
+def test_every_number_of_shots_asks_the_same_questions(stage: InstructionsStage, tmp_path: Path):
+    several = dataclasses.replace(stage, shots=(1, 3, 1))
+    out = run(several, tmp_path / "mix")
+    few = list(read_jsonl(out / "few_shot" / "examples.jsonl"))
+    assert [one.columns["shots"] for one in few] == [1] * 4 + [3] * 4
+    assert [one.prompt[-1:] for one in few[:4]] == [one.prompt[-1:] for one in few[4:]]
+    assert len({one.id for one in few}) == 8
+    with pytest.raises(ValueError, match="shots: found 0; expected 1 or more"):
+        dataclasses.replace(stage, shots=(0, 2))
+
+
+def test_a_held_out_question_that_is_trained_on_is_refused_before_anything_is_written(
+    stage: InstructionsStage, tmp_path: Path
+):
+    (tmp_path / "gems.jsonl").write_text("".join(json.dumps({"gem": f"gem{n}"}) + "\n" for n in range(10)))
+    (tmp_path / "wordings.yaml").write_text(WORDINGS.replace("Say {word}.", "What is gem{word}?"))
+    (tmp_path / "words.jsonl").write_text("".join(json.dumps({"word": n}) + "\n" for n in range(12)))
+    with pytest.raises(DataError, match=r"training example 'gems/\d/0' asks 'What is gem\d\?', which stands in a held"):
+        run(stage, tmp_path / "mix")
+    assert not (tmp_path / "mix" / "examples.jsonl").exists()
+
+
+def test_a_held_out_task_that_is_too_small_or_has_a_wrong_metric_is_refused_by_the_plan(
+    stage: InstructionsStage, tmp_path: Path
+):
+    with pytest.raises(DataError, match="the held-out task 'words' has 12 rows; 4 questions with 9 shots need 13"):
+        dataclasses.replace(stage, shots=(2, 9)).plan()
+    (tmp_path / "wordings.yaml").write_text(WORDINGS.replace("words: {plain", "words: {metric: exacd, plain"))
+    with pytest.raises(ConfigError, match=r"words\.metric: there is no metric 'exacd'; did you mean 'exact'"):
+        stage.plan()

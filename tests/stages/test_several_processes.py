@@ -47,7 +47,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rankings(folder / "rankings.jsonl")
     write_prompts(folder / "prompts.jsonl", count=12)
     write_text(folder / "text.jsonl")
+    write_questions(folder / "questions.jsonl")
     return folder
+
+
+def write_questions(path: Path) -> None:
+    """Questions of a task that training never sees."""
+    rows = [{"prompt": f"Old {number}?", "completion": "yes", "task": "ages"} for number in range(5)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def started(words: list[str], **more: str) -> subprocess.Popen[str]:
@@ -123,6 +130,16 @@ def test_two_processes_train_what_one_does(name: str, world: Path, two: Path, tm
             for out in (one, two / name)
         ]
         assert answers[0] == answers[1]
+
+
+def test_held_out_tasks_are_answered_alike(world: Path, two: Path, tmp_path: Path):
+    """By two processes, each of which answers its share with a whole copy of weights that are divided."""
+    one = run_stage(stage_of(world, "sft-tasks"), tmp_path / "one", say=lambda line: None)
+    for name in ("000000", "000001", "000003"):
+        found = [list(read_jsonl(out / "looks" / f"{name}.jsonl")) for out in (one, two / "sft-tasks")]
+        tokens = [[example.completions[0].token_ids for example in examples] for examples in found]
+        assert tokens[0] == tokens[1]
+        assert [example.id for example in found[0]] == [example.id for example in found[1]]
 
 
 def test_records_and_artefacts_are_written_once(two: Path):

@@ -45,7 +45,7 @@ def hold(model: PreTrainedModel, held: Held) -> None:
     """
     if held == "full":
         return
-    library = _bitsandbytes()
+    library = bitsandbytes()
     head = model.get_output_embeddings()
     places = [place for place in _linear(model.base_model) if place[2] is not head]
     if not places:
@@ -77,7 +77,7 @@ def make_whole(model: PreTrainedModel) -> None:
     """Turn what `hold` has rounded into plain linear layers of float32 again, in place; they stay rounded."""
     if held_as(model) == "full":
         return
-    library = _bitsandbytes()
+    library = bitsandbytes()
     for parent, name, layer in _linear(model):
         if isinstance(layer, library.nn.Linear4bit):
             weight = dequantised(layer)
@@ -91,7 +91,7 @@ def make_whole(model: PreTrainedModel) -> None:
 def dequantised(layer: Any) -> Tensor:
     """The weights that a layer in 4 bits computes with. (out, in) float32"""
     weight = layer.weight
-    found: Tensor = _bitsandbytes().functional.dequantize_4bit(weight.data, weight.quant_state)
+    found: Tensor = bitsandbytes().functional.dequantize_4bit(weight.data, weight.quant_state)
     return found.float()
 
 
@@ -114,8 +114,8 @@ def _linear(model: nn.Module) -> list[tuple[nn.Module, str, nn.Linear]]:
     ]
 
 
-def _bitsandbytes() -> Any:
-    """The library.
+def bitsandbytes() -> Any:
+    """The module.
 
     Raises:
         MissingExtra: it is not installed.

@@ -1,4 +1,4 @@
-"""The layers of a transformers model in their order, whatever the model calls their list."""
+"""The parts of a transformers model, whatever the model calls them: its layers in their order, its embedding tables."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def layers_of(model: PreTrainedModel) -> Sequence[nn.Module]:
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return list(module)
     raise ModelError(f"{type(model).__name__} has no list of its {depth} layers")
+
+
+def embedding_tables(module: nn.Module) -> frozenset[int]:
+    """The `id` of every parameter that rows are looked up in, an output head that is tied to one included."""
+    return frozenset(id(child.weight) for child in module.modules() if isinstance(child, nn.Embedding))

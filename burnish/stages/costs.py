@@ -23,8 +23,9 @@ from burnish.stages.attempt import peak_memory_bytes
 from burnish.stages.demand import Demand, Sampling, Trained, demand_of
 from burnish.stages.training import TrainingStage
 from burnish.training.memory import Holding, Phase, TrainedPart
+from burnish.training.optimizer import moment_bytes
 from burnish.training.plan import packed_cost, padded_cost
-from burnish.training.rehearsal import Rehearsal, rehearsed
+from burnish.training.rehearsal import Rehearsal, empty_part, rehearsed
 from burnish.training.speed import product_rate, slice_rate
 
 COPIES_OF_LOGITS = 4
@@ -160,6 +161,7 @@ def _holding(
                 weights=found.total + adapter,
                 trained=adapter or found.total,
                 folds=demand.folds,
+                moments=moment_bytes(empty_part(rehearsal, layers)[0], part.optimizer, part.muon),
                 spared=round((itemsize - demand.weight_bytes) * found.layer_products),
                 layer=(found.attention + found.feed_forward) // layers,
                 table=found.head_products,
@@ -264,6 +266,8 @@ def _advice(stage: TrainingStage, demand: Demand, peak: Phase, memory: int) -> l
     work = of.get("activations", 0) + of.get("temporaries", 0)
     tokens = (packed_cost if demand.layout == "tree" else padded_cost)(demand.largest)
     found: list[tuple[int, str]] = []
+    if stage.train.optimizer.moments == "float32":
+        found.append((3 * of.get("optimiser", 0) // 4, "moments in 8 bits: --train.optimizer.moments 8-bit"))
     if stage.adapter is None:
         found.append((states, "train an adapter in place of all weights: --adapter.rank 16"))
     if not stage.train.gradient_checkpointing:

@@ -37,6 +37,8 @@ from burnish.stages.reward import RewardStage
 from burnish.stages.sft import SFTStage
 from burnish.stages.task_questions import Questioned
 from burnish.stages.training import TrainingStage
+from burnish.training.muon import Muon
+from burnish.training.optimizer import AdamW
 from burnish.training.plan import MicroBatch, ample, packed_cost, padded_cost, plan
 
 LOOKED_AT = 16
@@ -53,6 +55,8 @@ class Trained:
         build: the part over a model, without any check by numbers.
         reads: what the objective takes from it.
         head: whether the output head runs.
+        optimizer: AdamW's numbers.
+        muon: Muon's, None without it.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Trained:
     build: Callable[[PreTrainedModel], nn.Module]
     reads: frozenset[str]
     head: bool
+    optimizer: AdamW
+    muon: Muon | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +230,8 @@ def _trained(stage: TrainingStage, config: PretrainedConfig, layout: Literal["tr
         return ValueModel(model, layout=layout, seed=0)
 
     of_critic = config if stage.critic.model == "start" else load_config(str(stage.critic.model))
-    return (policy, _part(stage, "critic", of_critic, critic, ValueModel.provides))
+    own = stage.critic.optimizer
+    return (policy, _part(stage, "critic", of_critic, critic, ValueModel.provides, own=own))
 
 
 def _part(
@@ -233,9 +240,19 @@ def _part(
     config: PretrainedConfig,
     build: Callable[[PreTrainedModel], nn.Module],
     provides: frozenset[str],
+    *,
+    own: AdamW | None = None,
 ) -> Trained:
     reads = frozenset(stage.goal_over(config).reads) & provides
-    return Trained(name=name, config=config, build=build, reads=reads, head="logp" in reads)
+    return Trained(
+        name=name,
+        config=config,
+        build=build,
+        reads=reads,
+        head="logp" in reads,
+        optimizer=own or stage.train.optimizer,
+        muon=None if own else stage.train.muon,
+    )
 
 
 def _frozen(stage: TrainingStage, config: PretrainedConfig) -> dict[str, PretrainedConfig]:

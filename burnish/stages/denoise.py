@@ -34,6 +34,7 @@ from burnish.text.rendering import TemplateSettings
 from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.corrupting import Corrupting, held_out_texts
+from burnish.training.eight_bits import require
 from burnish.training.optimizer import put
 from burnish.training.parallel import wholes
 from burnish.training.part import Part, trainable_parameters
@@ -171,7 +172,9 @@ class DenoiseStage(Stage):
 
         Raises:
             ConfigError: lists them.
+            TrainingError: the optimiser cannot work on this device as it is set.
         """
+        require(self.train.optimizer.moments, default_device())
         mistakes = []
         if self.steps is not None and self.train.epochs is not None:
             mistakes.append(f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them")

@@ -129,6 +129,7 @@ class OnlineStage(PolicyStage):
 
     def plan(self) -> Plan:
         """Read the prompts, find the graders, grade an empty answer, and count."""
+        self._check()
         asked = self.prepared(lambda line: None)
         for reward in (self.reward, self.looks.reward):
             if reward is not None:

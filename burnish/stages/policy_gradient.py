@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from transformers import PreTrainedModel
@@ -206,6 +206,11 @@ class PPOStage(PolicyGradientStage):
             start=self.critic.head,
             seed=self.seed,
         )
+
+    def optimizers(self) -> Sequence[AdamW]:
+        """Those of the policy, and of the critic where it has its own."""
+        own = self.critic.optimizer
+        return (*super().optimizers(), *([own] if own else []))
 
     def sampled_from(self, start: Start) -> LanguageModel:
         """The policy without the critic's head."""

@@ -45,6 +45,7 @@ from burnish.stages.updates import CHECKPOINTS, METRICS, Rounds, run_updates
 from burnish.store import Code
 from burnish.text.borders import bordered
 from burnish.training.checkpoint import remove_checkpoints
+from burnish.training.eight_bits import require
 from burnish.training.parallel import Ranks, put_in_place
 from burnish.training.part import Part
 from burnish.training.source import Shuffled
@@ -210,7 +211,9 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
 
         Raises:
             ConfigError: lists them.
+            TrainingError: the optimiser cannot work on this device as it is set.
         """
+        require(self.train.optimizer.moments, default_device())
         mistakes = []
         if self.steps is not None and self.train.epochs is not None:
             mistakes.append(f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them")

@@ -44,6 +44,8 @@ from burnish.text.rendering import TemplateSettings
 from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.columns import with_shared_columns
+from burnish.training.eight_bits import require
+from burnish.training.optimizer import AdamW
 from burnish.training.part import Part
 from burnish.training.source import Shuffled, Source
 from burnish.training.trainer import Probe, Trainer
@@ -131,7 +133,7 @@ class TrainingStage(Stage):
 
     def plan(self) -> Plan:
         """Read and convert the data, and count."""
-        self._check_ewc()
+        self._check()
         prepared = self.prepared(lambda line: None)
         lines = [f"{name}: {value}" for name, value in prepared.facts.items()]
         lines.append(f"{self.num_steps(prepared)} updates of {self.train.batch_size} examples")
@@ -143,7 +145,7 @@ class TrainingStage(Stage):
             self._train(work)
 
     def _train(self, work: Work) -> None:
-        self._check_ewc()
+        self._check()
         prepared = self.prepared(work.say)
         work.record({"template_hash": prepared.template_hash, "data": dict(prepared.facts)})
         start = self._start(work)
@@ -165,12 +167,19 @@ class TrainingStage(Stage):
         if trained is not None:
             self._finish(trained, prepared, work)
 
-    def _check_ewc(self) -> None:
-        """Refuse a penalty that would hold nothing.
+    def optimizers(self) -> Sequence[AdamW]:
+        """The numbers of AdamW that the parts train with."""
+        return (self.train.optimizer,)
+
+    def _check(self) -> None:
+        """Refuse a penalty that would hold nothing, and moments that this device cannot hold.
 
         Raises:
-            ConfigError: an adapter is trained.
+            ConfigError: an adapter is trained, and its start would be held.
+            TrainingError: an optimiser cannot work here as it is set.
         """
+        for one in self.optimizers():
+            require(one.moments, default_device())
         if self.ewc is not None and self.adapter is not None:
             raise ConfigError(
                 ["ewc holds the model's own weights, and with an adapter these do not move; leave one of the two out"]

@@ -5,7 +5,7 @@ P weights, of which M are trained, in a compute dtype of c bytes (2 for bf16):
     weights        c P
     masters        4 M, where the compute dtype is not float32 (training/optimizer.py)
     gradients      4 M: accumulated in float32
-    optimiser      8 M: two moments of AdamW
+    optimiser      8 M: two moments of AdamW; 2 M and a little in 8 bits; 4 M by Muon (optimizer.py: moment_bytes)
     activations    what the layers keep for the backward pass, by rehearsal (rehearsal.py)
     temporaries    the rest of the largest stretch of an update: chunks of logits, gradients on their way
 
@@ -63,6 +63,7 @@ class TrainedPart:
         itemsize: c.
         stretches: of an update on the largest micro-batch.
         folds: whether an adapter is folded into the weights to sample.
+        moments: bytes of the optimiser's state.
         spared: bytes that weights in 4 bits take less than c each.
     """
 
@@ -73,6 +74,7 @@ class TrainedPart:
     itemsize: int
     stretches: Stretches
     folds: bool
+    moments: int
     spared: int = 0
 
     @property
@@ -141,7 +143,7 @@ class Holding:
             "weights": sum(part.itemsize * part.weights - part.spared for part in parts) // self.ranks,
             "gathered weights": gathered,
             "masters": sum(part.masters for part in parts) // self.ranks,
-            "optimiser": sum(8 * part.trained for part in parts) // self.ranks,
+            "optimiser": sum(part.moments for part in parts) // self.ranks,
             **self.frozen,
         }
 

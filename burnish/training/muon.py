@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 
 from burnish.config import setting, settings
 from burnish.errors import TrainingError
+from burnish.models.layers import embedding_tables
 
 
 @settings
@@ -41,7 +42,7 @@ class Muon:
 def hidden_matrices(module: nn.Module) -> frozenset[str]:
     """Names of the trainable matrices between embeddings and head; of a module without a transformers model all of its
     matrices but embeddings."""
-    tables = {id(child.weight) for child in module.modules() if isinstance(child, nn.Embedding)}
+    tables = embedding_tables(module)
     bodies = [child.base_model for child in module.modules() if isinstance(child, PreTrainedModel)]
     inside = {id(parameter) for body in bodies or [module] for parameter in body.parameters()}
     return frozenset(

@@ -1,4 +1,5 @@
-"""AdamW, and Muon where it is asked for, over float32 master weights, with gradients accumulated in float32.
+"""AdamW, with Muon or moments in 8 bits where they are asked for, over float32 master weights, with gradients
+accumulated in float32.
 
 A trainable parameter that is computed in bf16 has a float32 master. When backward has finished with a parameter, its
 gradient is added to the master's float32 gradient and dropped, so that any number of micro-batches loses nothing to
@@ -27,7 +28,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from burnish.config import setting, settings
 from burnish.errors import TrainingError
-from burnish.training.muon import Muon, muon_over
+from burnish.training.eight_bits import BYTES, EightBits, Moments, large_matrices
+from burnish.training.muon import Muon, hidden_matrices, muon_over
 from burnish.training.parallel import held
 
 PIECE = 2048
@@ -46,6 +48,9 @@ class AdamW:
     beta2: float = setting(0.999, "decay of the mean of squared gradients", ge=0, lt=1)
     epsilon: float = setting(1e-8, "added to the root of the mean square", gt=0)
     weight_decay: float = setting(0.0, "share of a matrix taken away per update, times the rate", ge=0)
+    moments: Moments = setting(
+        "float32", "how both means are held; 8 bits leave out embeddings and what is small, and paged may leave the GPU"
+    )
 
 
 class MasterOptimizer:
@@ -58,12 +63,15 @@ class MasterOptimizer:
             begins from these, so that a run which changes nothing saves what it loaded.
         muon: Muon's numbers, None for AdamW alone.
         by_muon: names of the matrices that Muon updates.
+        large: names of the parameters whose moments may be held in 8 bits.
 
     Attributes:
         masters: the float32 weights by name, in the order of `named`.
 
     Raises:
-        TrainingError: Muon is asked for and has no matrix, one that is divided, or nothing beside matrices.
+        MissingExtra: moments in 8 bits are asked for, and bitsandbytes is not installed.
+        TrainingError: Muon, or moments in 8 bits, are asked for and have no matrix or one that is divided; or there is
+            nothing beside the matrices of Muon.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class MasterOptimizer:
         *,
         muon: Muon | None = None,
         by_muon: Collection[str] = (),
+        large: Collection[str] = (),
     ) -> None:
         self.settings = settings
         self.parameters = dict(named)
@@ -87,7 +96,7 @@ class MasterOptimizer:
                 self.masters[name] = master
                 _collect(parameter, master)
         matrices = [master for name, master in self.masters.items() if muon is not None and name in by_muon]
-        others = [master for name, master in self.masters.items() if muon is None or name not in by_muon]
+        others = {name: master for name, master in self.masters.items() if muon is None or name not in by_muon}
         if not others:
             raise TrainingError(
                 "train.muon would update every trained weight, as with an adapter alone; it is for training whole "
@@ -97,8 +106,10 @@ class MasterOptimizer:
             muon_over(matrices, muon, rate=settings.learning_rate, decay=settings.weight_decay) if muon else None
         )
         self._muon_rate = self.muon.param_groups[0]["lr"] if self.muon else 0.0
+        in_8_bits = {name: master for name, master in others.items() if settings.moments != "float32" and name in large}
+        self.eight = None if settings.moments == "float32" else _eight_over(in_8_bits, settings)
         self.adam = torch.optim.AdamW(
-            _groups(others, settings.weight_decay),
+            _groups([master for name, master in others.items() if name not in in_8_bits], settings.weight_decay),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
@@ -115,6 +126,8 @@ class MasterOptimizer:
         for group in self.adam.param_groups:
             group["lr"] = rate
         self.adam.step()
+        if self.eight is not None:
+            self.eight.step(rate)
         if self.muon is not None:
             for group in self.muon.param_groups:
                 group["lr"] = self._muon_rate * factor
@@ -143,15 +156,22 @@ class MasterOptimizer:
                 tensors[f"adam.{key}.{name}"] = value
             if self.muon is not None and master in self.muon.state:
                 tensors[f"muon.momentum.{name}"] = self.muon.state[master]["momentum_buffer"]
-        return tensors
+        return tensors | (self.eight.state() if self.eight is not None else {})
 
-    def master_of(self, key: str) -> nn.Parameter:
-        """The master that an entry of the state belongs to, and is divided as.
+    def like(self, key: str) -> Tensor:
+        """A tensor with as many rows as an entry of the state has, divided among ranks as it is: its master, as a rule.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: there is no such entry in a state of this optimiser.
         """
-        return self.masters[key.split(".", 1)[1] if key.startswith("master.") else key.split(".", 2)[2]]
+        if key.startswith("master."):
+            return self.masters[key.split(".", 1)[1]]
+        kind, entry, name = key.split(".", 2)
+        if kind != "eight":
+            return self.masters[name]
+        if self.eight is None:
+            raise KeyError(key)
+        return self.eight.like(entry, name)
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -171,6 +191,8 @@ class MasterOptimizer:
             if self.muon is not None and f"muon.momentum.{name}" in tensors:
                 momentum = tensors[f"muon.momentum.{name}"].to(master.device, copy=True)
                 self.muon.state[master] = {"momentum_buffer": momentum}
+        if self.eight is not None:
+            self.eight.restore(tensors)
         self.publish()
 
 
@@ -186,12 +208,38 @@ def put(masters: Iterable[tuple[str, Tensor]], module: nn.Module) -> None:
         parameters[name].copy_(master)
 
 
+def moment_bytes(module: nn.Module, settings: AdamW, muon: Muon | None) -> int:
+    """What an optimiser of the trainable parameters of `module` keeps beside masters, in bytes: two float32 numbers a
+    weight by AdamW, in 8 bits where the settings say so, and one by Muon."""
+    by_muon = hidden_matrices(module) if muon is not None else frozenset()
+    large = large_matrices(module) if settings.moments != "float32" else frozenset()
+    return round(
+        sum(
+            (4 if name in by_muon else BYTES if name in large else 8) * parameter.numel()
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        )
+    )
+
+
+def _eight_over(masters: Mapping[str, nn.Parameter], settings: AdamW) -> EightBits:
+    return EightBits(
+        masters,
+        rate=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        epsilon=settings.epsilon,
+        decay=settings.weight_decay,
+        paged=settings.moments == "8-bit-paged",
+    )
+
+
 def _groups(masters: Sequence[nn.Parameter], decay: float) -> list[dict[str, Any]]:
     """Matrices decay, vectors do not; what is divided among ranks stands apart, as its sums are its own."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for master in masters:
         groups.setdefault((isinstance(master, DTensor), master.ndim >= 2), []).append(master)
-    return [{"params": some, "weight_decay": decay * is_matrix} for (_, is_matrix), some in groups.items()]
+    found = [{"params": some, "weight_decay": decay * is_matrix} for (_, is_matrix), some in groups.items()]
+    return found or [{"params": []}]  # torch refuses no groups, and takes an empty one
 
 
 def _collect(parameter: nn.Parameter, master: nn.Parameter) -> None:

@@ -109,7 +109,7 @@ def _line(first: int, second: int, layers: int) -> int:
 
 
 def _measured(rehearsal: Rehearsal, depth: int, trees: Sequence[Tree]) -> dict[str, int]:
-    part, model = _part(rehearsal, depth)
+    part, model = empty_part(rehearsal, depth)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
             return _update(part, model, rehearsal, trees, live)
@@ -166,7 +166,7 @@ class _Laps:
         return hook
 
 
-def _part(rehearsal: Rehearsal, depth: int) -> tuple[nn.Module, PreTrainedModel]:
+def empty_part(rehearsal: Rehearsal, depth: int) -> tuple[nn.Module, PreTrainedModel]:
     """The part over a model of `depth` layers, ready to be trained, and that model; on the meta device."""
     model = empty_model(shortened(rehearsal.config, depth)).requires_grad_(False)
     with torch.device("meta"):

@@ -30,6 +30,7 @@ from burnish.errors import NonFinite, TrainingError
 from burnish.metrics import Metric, Number, Sum, merged, values
 from burnish.numerics import seed_from
 from burnish.objectives.objective import Objective
+from burnish.training.eight_bits import large_matrices
 from burnish.training.muon import Muon, hidden_matrices
 from burnish.training.optimizer import AdamW, MasterOptimizer
 from burnish.training.parallel import Ranks, whole
@@ -354,11 +355,16 @@ class Trainer(Generic[ItemT]):
 
 
 def _optimizer_of(part: Part, trainable: Mapping[str, nn.Parameter], updates: Updates) -> MasterOptimizer:
-    """A part with numbers of its own is AdamW's alone."""
-    if updates.muon is None or part.optimizer is not None:
-        return MasterOptimizer(trainable, part.optimizer or updates.optimizer, part.exact)
-    by_muon = hidden_matrices(part.module)
-    return MasterOptimizer(trainable, updates.optimizer, part.exact, muon=updates.muon, by_muon=by_muon)
+    """A part with numbers of its own has no Muon."""
+    settings, muon = part.optimizer or updates.optimizer, None if part.optimizer else updates.muon
+    return MasterOptimizer(
+        trainable,
+        settings,
+        part.exact,
+        muon=muon,
+        by_muon=hidden_matrices(part.module) if muon is not None else (),
+        large=large_matrices(part.module) if settings.moments != "float32" else (),
+    )
 
 
 def _num_weights(part: Part) -> int:

@@ -13,6 +13,7 @@ from burnish.errors import ConfigError
 from burnish.models.flops import training_flops, tree_extent
 from burnish.models.load import load_config
 from burnish.models.parameters import parameters_of
+from burnish.stages.costs import costs_of
 from burnish.stages.demand import demand_of
 from burnish.stages.policy_gradient import GRPOStage, PPOStage
 from burnish.stages.preference import DPOStage
@@ -83,13 +84,34 @@ def test_every_phase_has_its_parts(sft: dict[str, Any]):
     assert sft["costs"]["advice"] == []
 
 
+def test_the_state_of_other_optimisers_is_smaller(sft: dict[str, Any], place: Path):
+    """The head has 300 rows of 32 and is held in 8 bits; the layers have no matrix that is large enough."""
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+
+    def state(**train: Any) -> int:
+        stage = SFTStage(model=str(place / "tiny"), data=str(place / "chats.jsonl"), steps=3, train=train)
+        return int(costs_of(stage, measure=False).facts()["memory"]["train"]["optimiser"])
+
+    whole = sft["costs"]["memory"]["train"]["optimiser"]
+    head = load_config(str(place / "tiny")).vocab_size * 32
+    assert state() == whole
+    assert state(optimizer={"moments": "8-bit"}) == pytest.approx(whole - (8 - 2.03125) * head, abs=1)
+    layers = (whole // 8) - 2 * head - 5 * 32  # without embeddings, head and norms
+    assert state(muon={}) == whole - 4 * layers
+
+
 def test_lines_for_people_and_advice_where_it_does_not_fit(place: Path, capsys: pytest.CaptureFixture[str]):
     plan.run([*sft_words(place), "--no-clock", "--memory", "1MB"])
     shown = capsys.readouterr().out
     assert "3 updates of 4 examples" in shown
     assert "parameters of the policy:" in shown
     assert "does not fit 0.00 GB" in shown
-    for advice in ("--adapter.rank 16", "--train.gradient_checkpointing true", "--ranks 2"):
+    for advice in (
+        "--train.optimizer.moments 8-bit",
+        "--adapter.rank 16",
+        "--train.gradient_checkpointing true",
+        "--ranks 2",
+    ):
         assert advice in shown
     assert "time:" not in shown
 

@@ -23,6 +23,9 @@ RECIPE = {
 }
 
 
+OPTIMISERS = {"adamw": {}, "muon": {"muon": {}}, "8-bit": {"optimizer": {"moments": "8-bit"}}}
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
@@ -37,9 +40,11 @@ def stage(world: Path, **changes) -> PretrainStage:
     return load(PretrainStage, merged({**base, "train": {**FAST, **RECIPE}}, changes))
 
 
-@pytest.mark.parametrize("muon", [None, {}], ids=["adamw", "muon"])
-def test_a_killed_run_ends_with_the_same_bytes_and_has_seen_the_same_tokens(world, tmp_path, muon):
-    made = stage(world, train={"muon": muon})
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_killed_run_ends_with_the_same_bytes_and_has_seen_the_same_tokens(world, tmp_path, name):
+    if name == "8-bit":
+        pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    made = stage(world, train=OPTIMISERS[name])
     whole = run(made, tmp_path / "whole")
     run_killed(made, tmp_path / "killed", after=3)
     assert digest(run(made, tmp_path / "killed")) == digest(whole)
@@ -65,3 +70,10 @@ def test_muon_moves_the_matrices_otherwise_and_learns(world, tmp_path):
 def test_an_adapter_alone_is_refused(world, tmp_path):
     with pytest.raises(TrainingError, match="every trained weight"):
         run(stage(world, adapter={"rank": 2}, train={"muon": {}}), tmp_path / "out")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can")
+def test_moments_that_this_device_cannot_hold_are_refused_before_any_work(world):
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    with pytest.raises(TrainingError, match="8-bit-paged, which moves moments between a GPU and the machine"):
+        stage(world, train={"optimizer": {"moments": "8-bit-paged"}}).plan()

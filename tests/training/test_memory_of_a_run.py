@@ -10,8 +10,10 @@ from burnish.training.memory import SLACK, Holding, Phase, TrainedPart
 from burnish.training.rehearsal import Stretches
 
 STRETCHES = Stretches(kept=50_000, forward=60_000, head=70_000, top=65_000, bottom=20_000, update=10_000)
-FULL = TrainedPart(weights=1000, trained=1000, layer=100, table=200, itemsize=2, stretches=STRETCHES, folds=False)
-LORA = replace(FULL, weights=1010, trained=10, folds=True)
+FULL = TrainedPart(
+    weights=1000, trained=1000, layer=100, table=200, itemsize=2, stretches=STRETCHES, folds=False, moments=8000
+)
+LORA = replace(FULL, weights=1010, trained=10, folds=True, moments=80)
 
 
 def phases(part: TrainedPart = FULL, **others: object) -> dict[str, Phase]:

@@ -159,7 +159,7 @@ def test_the_state_comes_back_to_the_bit(dtype: torch.dtype):
         *("master.m", "muon.momentum.m", "master.v"),
         *("adam.step.v", "adam.exp_avg.v", "adam.exp_avg_sq.v"),
     }
-    assert killed.master_of("muon.momentum.m") is killed.masters["m"]
+    assert killed.like("muon.momentum.m") is killed.masters["m"]
     resumed = fresh()
     resumed.restore(state)
     for seed in (1, 2):

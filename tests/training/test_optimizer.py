@@ -50,7 +50,7 @@ def test_it_follows_the_paper(settings: AdamW):
     assert torch.allclose(parameter.detach().double(), by_the_paper(settings), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(AdamW)])
+@pytest.mark.parametrize("name", [field.name for field in fields(AdamW) if field.name != "moments"])
 def test_every_setting_is_read(name: str):
     """Pain 21: a setting that nothing reads would give the same weights."""
     changed = replace(SETTINGS, **{name: 0.5 * vars(SETTINGS)[name]})

@@ -11,7 +11,8 @@ are done otherwise, none of which changes the minimum:
   arXiv:2404.10102).
 - Each pair of exponents goes on from its best start only, under a delta that narrows, which leaves few local minima.
 
-The intervals are percentiles over fits to runs drawn with replacement, 95%.
+The intervals are percentiles over fits to runs drawn with replacement, 95%. A constant that ends at a bound of the
+search says nothing about the runs: `scaling_bounds.py` names it, and no budget is planned on it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from burnish.errors import DataError
+from burnish.evals.scaling_bounds import FLATTEST, STEEPEST, AtBound, at_bounds, open_ends, unplannable
 from burnish.evals.scaling_law import LEAST_SIZES, Best, ScalingLaw, TrainedRun, require_fitting
 from burnish.numerics import seed_from
 from burnish.stats import CONFIDENCE, Interval
@@ -41,11 +43,8 @@ _FACTORS = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0)
 _LIMITS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """The paper's grid of alpha and beta, of a and b, and of e."""
 
-_FLATTEST = 1e-3
-"""Lower bound of the exponents; there, losses do not fall."""
-
-_LOWEST = np.array([-np.inf, -np.inf, -20.0, _FLATTEST, _FLATTEST])
-_HIGHEST = np.array([np.inf, np.inf, np.inf, 5.0, 5.0])
+_LOWEST = np.array([-np.inf, -np.inf, -20.0, FLATTEST, FLATTEST])
+_HIGHEST = np.array([np.inf, np.inf, np.inf, STEEPEST, STEEPEST])
 """Bounds of a, b, e, alpha and beta."""
 
 _KEPT = 4
@@ -80,8 +79,29 @@ class Fit:
 
         return {name: of(name) for name in self.law.constants()}
 
+    @property
+    def at_bounds(self) -> tuple[AtBound, ...]:
+        """The constants that the runs do not determine."""
+        return at_bounds(self.law, self.runs)
+
+    @property
+    def unplannable(self) -> str:
+        """Why no budget can be planned for, "" if it can."""
+        return unplannable(self.at_bounds)
+
+    def warnings(self) -> list[str]:
+        """What of the constants and their intervals rests on the bounds of the search, as sentences."""
+        found = self.at_bounds
+        return [*map(str, found), *open_ends(self.constants(), found)]
+
     def best(self, flops: float) -> dict[str, Interval]:
-        """How a budget is best spent: parameters, tokens, tokens_per_parameter, loss."""
+        """How a budget is best spent: parameters, tokens, tokens_per_parameter, loss.
+
+        Raises:
+            DataError: that would rest on a constant which the runs do not determine.
+        """
+        if reason := self.unplannable:
+            raise DataError(f"no plan for {flops:.3g} operations: {reason}; widen the ladder")
 
         def of(figure: Callable[[Best], float]) -> Interval:
             return self.interval(lambda law: figure(law.best(flops)))
@@ -109,7 +129,7 @@ def fit_law(runs: Sequence[TrainedRun], *, resamples: int = 200, seed: int = 0) 
     points = _Points.of(runs)
     estimate = _minimum(points, _starts(points))
     for name, exponent in (("parameters", estimate[3]), ("tokens", estimate[4])):
-        if exponent <= _FLATTEST * 1.01:
+        if exponent <= FLATTEST * 1.01:
             raise DataError(f"the losses do not fall as {name} grow, so there is no law to plan with; look at the runs")
     generator = np.random.default_rng(seed_from(seed, "scaling"))
     drawn = [_minimum(points.drawn(generator), estimate[None]) for _ in range(resamples)]

@@ -65,8 +65,15 @@ class ScalingLaw:
 
     def loss(self, parameters: float, tokens: float) -> float:
         """L(N, D)."""
-        by_size = self.size_factor * parameters**-self.size_exponent
-        return float(by_size + self.token_factor * tokens**-self.token_exponent + self.limit)
+        return self.by_size(parameters) + self.by_tokens(tokens) + self.limit
+
+    def by_size(self, parameters: float) -> float:
+        """A / N^alpha: what a size costs in loss."""
+        return float(self.size_factor * parameters**-self.size_exponent)
+
+    def by_tokens(self, tokens: float) -> float:
+        """B / D^beta: what a number of tokens costs in loss."""
+        return float(self.token_factor * tokens**-self.token_exponent)
 
     @property
     def growth(self) -> float:

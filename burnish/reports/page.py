@@ -238,6 +238,8 @@ def _accuracy_tile(panel: RewardPanel) -> Tile:
 
 
 def _growth_tile(panel: ScalingPanel) -> Tile:
+    if panel.no_plan:
+        return Tile(name=panel.name, value="unknown", detail=panel.no_plan)
     growth = dict(panel.constants)["a"]
     detail = f"power of the budget that the best size grows with ({plain(growth.low)} to {plain(growth.high)})"
     return Tile(name=panel.name, value=plain(growth.estimate), detail=detail)

@@ -31,6 +31,7 @@ class ScalingPanel:
         constants: each with its interval.
         charts: losses by tokens; observed against foretold.
         plans: a budget, and the figures of `PLANS`.
+        no_plan: why no budget is planned for, "" where budgets could be.
         scores: the content of `scores.json`.
     """
 
@@ -40,6 +41,7 @@ class ScalingPanel:
     constants: tuple[tuple[str, Interval], ...]
     charts: tuple[PointChart, ...]
     plans: tuple[tuple[str, tuple[Interval, ...]], ...]
+    no_plan: str
     scores: Mapping[str, Any]
 
 
@@ -65,15 +67,16 @@ def _panel(name: str, scores: Mapping[str, Any]) -> ScalingPanel:
         constants=tuple((constant, interval_of(row)) for constant, row in scores["constants"].items()),
         charts=(_by_tokens(runs, sizes), _against_law(runs, sizes)),
         plans=tuple((large(plan["flops"]), tuple(interval_of(plan[key]) for key in PLANS)) for plan in scores["plans"]),
+        no_plan=str(scores["no_plan"]),
         scores=scores,
     )
 
 
 def _findings(scores: Mapping[str, Any]) -> list[str]:
-    growth = interval_of(scores["constants"]["a"])
     misses = [abs(math.log(run["loss"] / run["foretold"]["estimate"])) for run in scores["runs"]]
     said = [
-        f"The best size grows as the budget to the power of {_words(growth)}, the best number of tokens as the rest.",
+        *(f"{warning}." for warning in scores["warnings"]),
+        _growth(scores),
         f"The law is {plain(100 * sum(misses) / len(misses))}% off the runs on average, "
         f"{plain(100 * max(misses))}% at most.",
     ]
@@ -85,6 +88,13 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
             "many is an extrapolation, which the intervals know only in part."
         )
     return said
+
+
+def _growth(scores: Mapping[str, Any]) -> str:
+    if scores["no_plan"]:
+        return f"No budget is planned for: {scores['no_plan']}."
+    growth = _words(interval_of(scores["constants"]["a"]))
+    return f"The best size grows as the budget to the power of {growth}, the best number of tokens as the rest."
 
 
 def _by_tokens(runs: Sequence[Mapping[str, Any]], sizes: Sequence[float]) -> PointChart:

@@ -22,6 +22,7 @@ import pydantic
 
 from burnish.config import setting, settings
 from burnish.errors import ConfigError, DataError, StoreError, shown
+from burnish.evals.scaling_bounds import AtBound, undetermined
 from burnish.evals.scaling_fit import Fit, fit_law
 from burnish.evals.scaling_law import ScalingLaw, TrainedRun, require_fitting
 from burnish.reports.records import read_run
@@ -74,7 +75,7 @@ class ScalingStage(Stage):
 
     def code(self) -> tuple[Code, ...]:
         """What fits and foretells."""
-        return (ScalingLaw, Fit, cast(FunctionType, fit_law))
+        return (ScalingLaw, AtBound, Fit, cast(FunctionType, fit_law))
 
     def fitted(self) -> Fit:
         """The law.
@@ -91,16 +92,33 @@ class ScalingStage(Stage):
             {**dataclasses.asdict(run), "foretold": _plain(_foretold(fit, run.parameters, run.tokens))}
             for run in fit.runs
         ]
+        no_plan = fit.unplannable
         plans = [
             {"flops": budget, **{name: _plain(value) for name, value in fit.best(budget).items()}}
-            for budget in self.budgets
+            for budget in (() if no_plan else self.budgets)
         ]
         constants = {name: _plain(value) for name, value in fit.constants().items()}
-        return {"constants": constants, "flops": "6 N D", "runs": rows, "plans": plans, "resamples": self.resamples}
+        return {
+            "constants": constants,
+            "at_bounds": [dataclasses.asdict(one) for one in fit.at_bounds],
+            "warnings": fit.warnings(),
+            "flops": "6 N D",
+            "runs": rows,
+            "plans": plans,
+            "no_plan": no_plan,
+            "resamples": self.resamples,
+        }
 
     def lines(self, fit: Fit) -> list[str]:
         """The same for people."""
-        lines = [f"{name:<6}{_words(value)}" for name, value in fit.constants().items()]
+        unknown = undetermined(fit.at_bounds)
+        lines = [
+            f"{name:<6}{_words(value)}{', not determined' if name in unknown else ''}"
+            for name, value in fit.constants().items()
+        ]
+        lines += [f"warning: {sentence}" for sentence in fit.warnings()]
+        if fit.unplannable:
+            return [*lines, *(f"{budget:.3g} operations: no plan, for {fit.unplannable}" for budget in self.budgets)]
         for budget in self.budgets:
             best = fit.best(budget)
             lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,10 @@ def test_losses_in_a_file_give_constants_and_a_plan(tmp_path, suffix):
 def test_the_command_line_fits_a_file_and_prints(tmp_path, capsys):
     file = str(losses(tmp_path))
     assert main(["scaling", "fit", file, "--budgets", "1e21", "--resamples", "20"]) == 0
-    assert "alpha 0.34 (" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "alpha 0.34 (" in said
+    assert "warning" not in said
+    assert "not determined" not in said
     assert main(["scaling", "fit", file, "--budgets", "1e21", "2e21", "--resamples", "20", "--json"]) == 0
     assert [plan["flops"] for plan in json.loads(capsys.readouterr().out)["plans"]] == [1e21, 2e21]
     assert main(["scaling", "fit", file, "--budgts", "1e21"]) == 2
@@ -174,3 +178,31 @@ def test_a_ladder_that_cannot_work_is_refused(world, tmp_path):
     with pytest.raises(StoreError, match="no recipe of a ladder"):
         write_ladder(ladder(world), tmp_path / "mine")
     assert HEADER.startswith("#")
+
+
+def test_a_ladder_that_does_not_determine_an_exponent_is_told_and_plans_nothing(tmp_path, capsys):
+    rows = [(n, d, 1.8 + 0.3 * (n == 1e8) + 400 * d**-0.3) for n, d in CHINCHILLA]
+    file = tmp_path / "losses.csv"
+    file.write_text("\n".join(["parameters,tokens,loss", *(",".join(map(str, row)) for row in rows)]) + "\n")
+    assert main(["scaling", "fit", str(file), "--budgets", "1e21", "--resamples", "20"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^alpha 5 \(.*\), not determined$", said, re.MULTILINE)
+    assert re.findall(r"^(\w+) .* not determined$", said, re.MULTILINE) == ["A", "alpha", "a"]
+    assert "warning: alpha is 5, at the bound of the search (5): the ladder does not determine it." in said
+    assert "1e+21 operations: no plan, for the best size rests on alpha, which the ladder does not determine" in said
+    assert "tokens per parameter" not in said
+    law = fitted(tmp_path, file)
+    scores = json.loads((law / "scores.json").read_text())
+    (found,) = scores["at_bounds"]
+    assert found == {"constant": "alpha", "value": pytest.approx(5.0), "bound": 5.0}
+    assert scores["plans"] == []
+    assert scores["no_plan"].startswith("the best size rests on alpha")
+    assert any(sentence.startswith("alpha is 5") for sentence in scores["warnings"])
+    panel = read_scaling("law", law)
+    assert panel.plans == ()
+    assert "does not determine it" in panel.findings[0]
+    assert not any("grows as the budget" in sentence for sentence in panel.findings)
+    run_stage(load(ReportStage, {"runs": {"law": str(law)}}), tmp_path / "report", say=quiet)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "No budget is planned for: the best size rests on alpha" in page
+    assert "power of the budget that the best size grows with" not in page

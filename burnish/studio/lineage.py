@@ -56,12 +56,14 @@ def pass_on_accepted(session: Session, project: Project, item: Item, now: int) -
 
 
 def ancestry(session: Session, item: Item) -> list[dict[str, Any]]:
-    """The items that a prompt was made from, the nearest first, each as `{item, project, prompt, origin}`."""
+    """The items that a prompt was made from, the nearest first, each as `{item, project, prompt, origin}`; an item is
+    named by its key.
+    """
     line: list[dict[str, Any]] = []
     while item.parent_id is not None:
         item = session.get_one(Item, item.parent_id)
         project = session.get_one(Project, item.project_id)
-        line.append({"item": item.id, "project": project.slug, "prompt": item.prompt, "origin": item.origin})
+        line.append({"item": item.key, "project": project.slug, "prompt": item.prompt, "origin": item.origin})
     return line
 
 

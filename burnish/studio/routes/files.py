@@ -25,7 +25,8 @@ from burnish.studio.routes.shapes import Body, Slug
 
 router = APIRouter(prefix="/api/projects/{slug}", tags=["files"])
 
-_ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".txt")
+_ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet")
+"""Those of the library for rows. A plain text has no prompt; and what is compressed could unpack to any size."""
 _TYPES = {"jsonl": "application/jsonl; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 
 

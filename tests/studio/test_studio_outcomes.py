@@ -28,7 +28,7 @@ from burnish.studio.options import Options
 from burnish.studio.projects import project_named
 from burnish.studio.refusals import Invalid
 from burnish.studio.shapes import SHAPES
-from burnish.studio.tables import Item, Judgement, Project
+from burnish.studio.tables import Item, Judgement, Person, Project
 from tests.studio.studio_people import SECRET, compare, items, people
 
 ORDERS = st.integers(2, 6).flatmap(lambda count: st.permutations(range(count)))
@@ -284,3 +284,15 @@ def test_the_command_line_saves_restores_and_invites(tmp_path, capsys, monkeypat
     assert "--max_upload_mb" in capsys.readouterr().out.replace("-", "_").replace("__max", "--max")
     assert main(["studio", "--host", "0.0.0.0", "--port", "0", "--folder", "nowhere"]) == 1
     assert "BURNISH_STUDIO_SECRET" in capsys.readouterr().err
+
+
+def test_every_export_names_pseudonyms_and_nobody(demo):
+    with demo.read() as session:
+        everybody = session.scalars(select(Person)).all()
+        ring = project_named(session, "demo-arena")
+        made = {**exports(demo), "arena": "".join(export(session, ring, "preferences", "jsonl"))}
+    names = [person.name for person in everybody if person.name != "demo"]  # that is what the projects are called too
+    assert len(names) == 4
+    for file, text in made.items():
+        assert [name for name in names if name in text] == [], file
+        assert any(person.pseudonym in text for person in everybody), file

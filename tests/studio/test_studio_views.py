@@ -7,10 +7,11 @@ import random
 
 import pytest
 
-from burnish.studio.assignment import next_task
+from burnish.studio.adjudication import resolve
+from burnish.studio.assignment import flag, next_task, skip
 from burnish.studio.judgements import Submission, submit
 from burnish.studio.refusals import Invalid
-from burnish.studio.tables import Project
+from burnish.studio.tables import Flag, Project
 from burnish.studio.views.agreement import agreement, alpha
 from burnish.studio.views.bias import bias
 from burnish.studio.views.leaderboard import leaderboard
@@ -198,3 +199,57 @@ def test_views_of_other_kinds_are_refused(sqlite):
         for view in (agreement, bias, ratings):
             with pytest.raises(Invalid, match="of the kind 'spans' has no"):
                 view(session, project)
+
+
+def test_progress_tells_of_each_language_and_of_the_queues_health(database):
+    """Two languages, one with a quota; of the queue: what is held now, skipped, flagged, and how old the oldest is."""
+    with database.write() as session:
+        ada, bo = people(session, 2)
+        project = compare(session, overlap=1, quotas={"is": 7}, lease_seconds=60)
+        for language, count, created in (("en", 3, 500), ("is", 2, 300)):
+            items(session, project, count, language=language, created_at=created)
+        items(session, project, 1, gold={"better": 0}, created_at=1)
+        first = next_task(session, SECRET, project, ada, now=1000, language="en").item
+        said = {"better": None}
+        submit(session, ada, Submission(client_id="ada-judged", item_id=first.id, content=said), 1000)
+        second = next_task(session, SECRET, project, ada, now=1000, language="en").item
+        flag(session, second.id, ada, reason="harmful", comment="", now=1000)
+        skip(session, second.id, ada, reason="unclear", now=1000)
+        for person, language in ((ada, "en"), (bo, "is")):
+            next_task(session, SECRET, project, person, now=1000, language=language)
+        found = progress(session, project, 1000)
+        later = progress(session, project, 61_000)
+        seen = session.query(Flag).one()
+        resolve(session, seen.id, bo, resolution="withdrawn", now=1000)
+        end = progress(session, project, 1000)
+    empty = {"done": 0, "begun": 0, "untouched": 0, "withdrawn": 0}
+    assert found["languages"] == {
+        "en": {**empty, "done": 1, "untouched": 2, "goal": 3},
+        "is": {**empty, "untouched": 2, "goal": 7},
+    }
+    assert [found[name] for name in ("held", "skipped", "flagged", "oldest_open")] == [2, 1, 1, 300]
+    assert (later["held"], later["skipped"]) == (0, 1), "leases end"
+    assert (end["flagged"], end["languages"]["en"]["withdrawn"], end["languages"]["en"]["goal"]) == (0, 1, 2)
+
+
+def test_the_leaderboard_counts_agreed_work_by_language_and_puts_the_most_first(database):
+    with database.write() as session:
+        ada, bo, cy = people(session, 3)
+        project = compare(session, overlap=2)
+        for language in ("en", "is"):
+            items(session, project, 3, language=language)
+        for person, languages in ((ada, ("en", "is")), (bo, ("is",)), (cy, ("en",))):
+            for language in languages:
+                while (
+                    handed := next_task(session, SECRET, project, person, now=1, language=language)
+                ).item is not None:
+                    better = handed.lease.shown_order.index(1 if person is cy and handed.item.id == 1 else 0)
+                    content = {"better": better, "strength": 1}
+                    name = f"{person.pseudonym}-{handed.item.id}-vote"
+                    submit(session, person, Submission(client_id=name, item_id=handed.item.id, content=content), 2)
+        lines = leaderboard(session, project)
+    assert [(line["pseudonym"], line["agreed"], line["total"], line["judged"]) for line in lines] == [
+        (ada.pseudonym, {"en": 2, "is": 3}, 5, 6),
+        (bo.pseudonym, {"is": 3}, 3, 3),
+        (cy.pseudonym, {"en": 2}, 2, 3),
+    ]

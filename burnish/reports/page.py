@@ -22,6 +22,7 @@ from burnish.reports.findings import found
 from burnish.reports.frontier import Frontier
 from burnish.reports.graph import BOX_HEIGHT, BOX_WIDTH, graph
 from burnish.reports.lineage import Node, short_key
+from burnish.reports.needles import NeedlePanel, NeedleRow
 from burnish.reports.notes import CHECKED, notes
 from burnish.reports.points import PointChart
 from burnish.reports.records import Run
@@ -82,6 +83,7 @@ def render(
     frontier: Frontier | None = None,
     laws: Sequence[ScalingPanel] = (),
     texts: TextPanel | None = None,
+    needles: NeedlePanel | None = None,
 ) -> str:
     """The page.
 
@@ -94,6 +96,7 @@ def render(
         frontier: a comparison of methods.
         texts: models that were measured on text.
         laws: fitted scaling laws in the order to show them.
+        needles: models that looked for needles in haystacks.
     """
     trainings = tuple(_training(node) for node in nodes if node.run and node.run.steps)
     scores = scores_of(evaluations, samples_per_kind=samples_per_kind) if evaluations else None
@@ -104,13 +107,14 @@ def render(
         .get_template("page.html")
         .render(
             title=title,
-            lede=_lede(nodes, evaluations, rewards, frontier, laws, texts),
-            tiles=_tiles(evaluations, rewards, laws, texts, nodes, total),
+            lede=_lede(nodes, evaluations, rewards, frontier, laws, texts, needles),
+            tiles=_tiles(evaluations, rewards, laws, texts, needles, nodes, total),
             sections=[
                 *([("frontier", "Comparison")] if frontier else []),
                 *_sections(evaluations, scores is not None and bool(scores.figures), samples_per_kind),
                 *([("reward", "Reward models")] if rewards else []),
                 *([("texts", "Text")] if texts else []),
+                *([("needles", "Needles")] if needles else []),
                 *([("scaling", "Scaling laws")] if laws else []),
                 *([("training", "Learning curves")] if trainings else []),
                 ("cost", "Cost"),
@@ -121,6 +125,7 @@ def render(
             frontier=frontier,
             laws=laws,
             texts=texts,
+            needles=needles,
             trainings=trainings,
             checked=CHECKED,
             costs=rows,
@@ -173,13 +178,14 @@ def _lede(
     frontier: Frontier | None,
     laws: Sequence[ScalingPanel],
     texts: TextPanel | None,
+    needles: NeedlePanel | None,
 ) -> str:
     runs = [node for node in nodes if node.run]
     trained = [node.name for node in runs if node.run and node.run.steps]
     ran = f"{number_of(len(runs), 'stage')} ran"
     if len(runs) > 1 and trained:
         ran += f", {len(trained)} of them training ({_listed(trained)})"
-    if not evaluations and not rewards and not frontier and not laws and not texts:
+    if not any((evaluations, rewards, frontier, laws, texts, needles)):
         return f"{ran}. No model was measured, so this page says how training went, not what it changed."
     said = [f"{ran}."]
     if evaluations:
@@ -193,6 +199,9 @@ def _lede(
     if texts:
         models = _listed([one.name for one in texts.models])
         said.append(f"{number_of(len(texts.models), 'model was', 'models were')} measured on held-out text: {models}.")
+    if needles:
+        models = _listed([one.name for one in needles.models])
+        said.append(f"{number_of(len(needles.models), 'model')} looked for needles in haystacks: {models}.")
     if frontier:
         count = sum(run.series > 0 for run in frontier.runs)
         said.append(f"{number_of(count, 'run was', 'runs were')} compared by pass rate and KL.")
@@ -206,6 +215,7 @@ def _tiles(
     rewards: Sequence[RewardPanel],
     laws: Sequence[ScalingPanel],
     texts: TextPanel | None,
+    needles: NeedlePanel | None,
     nodes: Sequence[Node],
     total: CostRow,
 ) -> list[Tile]:
@@ -218,7 +228,8 @@ def _tiles(
             tiles.append(Tile(name="gain", value=points(interval.estimate), detail=detail))
     tiles += [_growth_tile(panel) for panel in laws]
     tiles += [_text_tile(model.name, model.bits) for model in (texts.models if texts else ())]
-    if not evaluations and not rewards and not laws and not texts:
+    tiles += [_needle_tile(row) for row in (needles.rows if needles else ())]
+    if not any((evaluations, rewards, laws, texts, needles)):
         tiles += _loss_tiles(nodes)
     tiles.append(Tile(name="time", value=total.time, detail=f"for {number_of(total.num_stages, 'stage')}"))
     tiles.append(Tile(name="peak memory", value=total.memory, detail="largest of any stage"))
@@ -248,6 +259,11 @@ def _growth_tile(panel: ScalingPanel) -> Tile:
 def _text_tile(name: str, bits: Interval) -> Tile:
     detail = f"bits per byte of {bits.count:,} documents ({bits.low:.3f} to {bits.high:.3f})"
     return Tile(name=name, value=f"{bits.estimate:.3f}", detail=detail)
+
+
+def _needle_tile(row: NeedleRow) -> Tile:
+    detail = f"of {row.rate.count:,} needles found ({percent(row.rate.low)} to {percent(row.rate.high)})"
+    return Tile(name=row.name, value=percent(row.rate.estimate), detail=detail)
 
 
 def _loss_tiles(nodes: Sequence[Node]) -> list[Tile]:

@@ -1,6 +1,7 @@
 """`burnish evaluate-needle`: does a model find a fact again, however long the text and wherever in it the fact stands?
 
     burnish evaluate-needle --model runs/base --lengths 256 512 1024 --out runs/needle
+    burnish evaluate-needle --model runs/base --lengths 2048 4096 --beyond_context --out runs/beyond
 
 `burnish.synth.haystack` makes the texts, `burnish.evals.needle` the figures. A text is as many whole sentences as fit
 the length, the needle at its depth among them, and the question. All answers hang on one text, which is computed once.
@@ -46,6 +47,9 @@ class EvaluateNeedleStage(Stage):
     )
     repeats: int = setting(8, "texts for each length and depth", ge=1)
     answers: int = setting(8, "words to choose among", ge=2, le=MOST_ANSWERS)
+    beyond_context: bool = setting(
+        False, "allow texts that are longer than the model's context, to see what it does there"
+    )
     precision: Precision = setting("auto", "of matrix products")
     seed: int = setting(0, "of the texts")
 
@@ -61,14 +65,7 @@ class EvaluateNeedleStage(Stage):
         for length in self.lengths:
             for number in range(self.repeats):
                 self._hidden(encoder, length, number)
-        context = load_config(self.model).get_text_config(decoder=True).to_dict().get("max_position_embeddings")
-        if context is not None and max(self.lengths) > int(context):
-            raise ConfigError(
-                [
-                    f"lengths: {max(self.lengths)} tokens are over the {context} of {self.model}; give less, or make a "
-                    "model with a longer context by burnish lengthen"
-                ]
-            )
+        self._check_context()
         count = len(self.lengths) * len(self.depths) * self.repeats
         tokens = sum(self.lengths) * len(self.depths) * self.repeats
         return Plan(lines=(f"{count} texts of {tokens:,} tokens",), facts={"texts": count, "tokens": tokens})
@@ -97,6 +94,27 @@ class EvaluateNeedleStage(Stage):
     def code(self) -> tuple[Code, ...]:
         """What makes the texts and counts."""
         return tuple(cast(FunctionType, function) for function in (haystack, needle, needle_scores))
+
+    def _check_context(self) -> None:
+        """See that the model has a position for every token.
+
+        Raises:
+            ConfigError: a text is longer than the context, and that is not asked for, or is impossible.
+        """
+        config = load_config(self.model).get_text_config(decoder=True).to_dict()
+        context, longest = config.get("max_position_embeddings"), max(self.lengths)
+        if context is None or longest <= int(context):
+            return
+        over = f"lengths: {longest} tokens are over the {context} of {self.model}"
+        if not self.beyond_context:
+            raise ConfigError(
+                [
+                    f"{over}; give less, make a model with a longer context by burnish lengthen, or set "
+                    "beyond_context to see what this one does there"
+                ]
+            )
+        if not config.get("rope_parameters"):
+            raise ConfigError([f"{over}, and it has no rotary positions that would go on; give less"])
 
     def _tree(self, encoder: Encoder, length: int, depth: float, number: int) -> Tree:
         """A text with its question as the prompt, and the answers as its completions."""

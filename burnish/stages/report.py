@@ -6,9 +6,9 @@
 
 Everything upstream of the runs is found through their records and shown too. Writes `report.html`, and `metrics.json`
 with the time of every stage, the peak memory and, where models were measured, their rates and gains; the figures of a
-reward model, and of a model that was measured on text, stand there under its name. `frontier` names measured runs of
-several methods, to be drawn as pass rate against KL from the model that all of them started from; `metrics.json` has
-them under "frontier".
+reward model, of a model that was measured on text, and of one that looked for needles, stand there under its name.
+`frontier` names measured runs of several methods, to be drawn as pass rate against KL from the model that all of them
+started from; `metrics.json` has them under "frontier".
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from burnish.reports.frontier import Frontier, frontier_of
 from burnish.reports.graph import Graph
 from burnish.reports.labels import Label
 from burnish.reports.lineage import Node, lineage
+from burnish.reports.needles import NEEDLE_VERB, NeedleModel, NeedlePanel, needle_panel, read_needles
 from burnish.reports.page import Tile, render
 from burnish.reports.panels import Panel
 from burnish.reports.points import PointChart
@@ -49,7 +50,7 @@ from burnish.stages.stage import Plan, Stage, Work
 from burnish.stats import Interval
 from burnish.store import Code
 
-RESERVED = ("gains", "held_out_gains", "text_gaps", "frontier", "seconds", "peak_memory_bytes")
+RESERVED = ("gains", "held_out_gains", "text_gaps", "needle_gaps", "frontier", "seconds", "peak_memory_bytes")
 """Names in `metrics.json` that no model may have."""
 
 
@@ -81,6 +82,7 @@ class ReportStage(Stage):
         found = self._read()
         measured = [one.name for one in found.evaluations] + [one.name for one in found.rewards]
         measured += [one.name for one in found.laws] + [one.name for one in found.texts]
+        measured += [one.name for one in found.needles]
         stages = sum(node.run is not None for node in found.nodes)
         line = f"report on {stages} stages; measured models: {', '.join(measured) or 'none'}"
         if self.frontier:
@@ -91,11 +93,13 @@ class ReportStage(Stage):
         """Write `report.html` and `metrics.json` into the folder."""
         found = self._read()
         texts = text_panel(found.texts) if found.texts else None
+        needles = needle_panel(found.needles) if found.needles else None
         page = render(
             found.nodes,
             found.evaluations,
             rewards=found.rewards,
             texts=texts,
+            needles=needles,
             frontier=frontier_of(found.compared) if found.compared else None,
             laws=found.laws,
             title=self.title,
@@ -107,6 +111,8 @@ class ReportStage(Stage):
         figures |= {panel.name: panel.scores for panel in found.laws}
         figures |= {panel.name: panel.scores for panel in found.texts}
         figures |= {"text_gaps": texts.gaps} if texts else {}
+        figures |= {model.name: model.scores for model in found.needles}
+        figures |= {"needle_gaps": needles.gaps} if needles else {}
         if found.compared:
             figures["frontier"] = frontier_figures(found.compared)
         rows = costs(found.nodes)
@@ -118,8 +124,9 @@ class ReportStage(Stage):
     def code(self) -> tuple[Code, ...]:
         """The classes and functions whose files make the page."""
         return (
-            *(Chart, Compared, CostRow, DotPlot, Evaluation, Frontier, Graph, Interval, Label, Node, Panel, PointChart),
-            *(RewardPanel, Run, Scale, ScalingPanel, Scores, SideBySide, TextModel, TextPanel, Tile),
+            *(Chart, Compared, CostRow, DotPlot, Evaluation, Frontier, Graph, Interval, Label, NeedleModel),
+            *(NeedlePanel, Node, Panel, PointChart, RewardPanel, Run, Scale, ScalingPanel, Scores, SideBySide),
+            *(TextModel, TextPanel, Tile),
             cast(FunctionType, task_charts),
         )
 
@@ -129,7 +136,7 @@ class ReportStage(Stage):
         compared = {name: Path(folder) for name, folder in (self.frontier or {}).items()}
         every = {**{folder: name for name, folder in compared.items()}, **{f: n for n, f in folders.items()}}
         verbs = {folder: read_run(folder).verb for folder in every}
-        measuring = ("evaluate", "evaluate-reward", *TEXT_VERBS)
+        measuring = ("evaluate", "evaluate-reward", NEEDLE_VERB, *TEXT_VERBS)
         names = {f: f"measure {name}" if verbs[f] in measuring else name for f, name in every.items()}
         evaluations = tuple(read_evaluation(n, f) for n, f in folders.items() if verbs[f] == "evaluate")
         return _Found(
@@ -138,6 +145,7 @@ class ReportStage(Stage):
             rewards=tuple(read_reward(n, f) for n, f in folders.items() if verbs[f] == "evaluate-reward"),
             laws=tuple(read_scaling(n, f) for n, f in folders.items() if verbs[f] == "scaling"),
             texts=tuple(read_text_model(n, f) for n, f in folders.items() if verbs[f] in TEXT_VERBS),
+            needles=tuple(read_needles(n, f) for n, f in folders.items() if verbs[f] == NEEDLE_VERB),
             compared=read_compared(compared, evaluations) if compared else (),
         )
 
@@ -151,6 +159,7 @@ class _Found:
     rewards: tuple[RewardPanel, ...]
     laws: tuple[ScalingPanel, ...]
     texts: tuple[TextModel, ...]
+    needles: tuple[NeedleModel, ...]
     compared: tuple[Compared, ...]
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import OPTConfig
 
 from burnish.errors import ConfigError, ModelError
 from burnish.models.load import load_config, load_tokenizer
@@ -16,7 +17,7 @@ from burnish.stages.pretrain import PretrainStage
 from burnish.text.tokenizer import Encoder
 from burnish.text.truncate import Truncation
 from tests.stages.runs import FAST, run, weights
-from tests.stages.tiny_chat import write_model
+from tests.stages.tiny_chat import tiny_tokenizer, write_model
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,15 @@ def test_texts_that_do_not_fit_the_model_are_refused(base: Path):
         EvaluateNeedleStage(model=str(base), lengths=(128, 40)).plan()
     with pytest.raises(ConfigError, match="2 is not between 0 and 1"):
         EvaluateNeedleStage(model=str(base), lengths=(128,), depths=(2.0,)).plan()
+
+
+def test_a_model_can_be_looked_at_beyond_its_context_if_its_positions_go_on(base: Path, tmp_path: Path):
+    settings = {"lengths": (300,), "depths": (0.5,), "repeats": 1, "beyond_context": True}
+    run(EvaluateNeedleStage(model=str(base), **settings), tmp_path / "beyond")
+    assert json.loads((tmp_path / "beyond" / "scores.json").read_text())["overall"]["count"] == 1
+    sizes = {"hidden_size": 32, "ffn_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    learned = OPTConfig(**sizes, max_position_embeddings=256)
+    learned.save_pretrained(tmp_path / "opt")
+    tiny_tokenizer().save_pretrained(tmp_path / "opt")
+    with pytest.raises(ConfigError, match=r"over the 256 of .*no rotary positions that would go on"):
+        EvaluateNeedleStage(model=str(tmp_path / "opt"), **settings).plan()

@@ -8,20 +8,10 @@ from itertools import combinations
 
 import pytest
 
-from benchmarks.curation.corpus import made, planted_in, texts_of
+from benchmarks.curation.corpus import made, planted_in
 from benchmarks.curation.sentences import sentences_of
 from burnish.errors import DataError
-from tests.benchmarks.curation_corpus import SIZE, plain_jaccard, small_corpus, write_topics
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return small_corpus(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def texts(corpus):
-    return dict(texts_of(corpus))
+from tests.benchmarks.curation_corpus import SIZE, plain_jaccard, write_topics
 
 
 def test_as_many_are_planted_as_were_asked_for(corpus, texts):

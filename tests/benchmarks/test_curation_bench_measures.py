@@ -17,19 +17,9 @@ from benchmarks.curation.parts import index_size, minhash, pipeline_steps, rates
 from benchmarks.curation.place import MINHASH, Place
 from benchmarks.curation.tree import watched
 from benchmarks.processes import ProcessFailed
-from tests.benchmarks.curation_corpus import plain_jaccard, small_corpus
+from tests.benchmarks.curation_corpus import plain_jaccard
 
 PEER = Path(".venv-datatrove/bin/python")
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return small_corpus(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def texts(corpus):
-    return dict(texts_of(corpus))
 
 
 @pytest.fixture

@@ -119,9 +119,6 @@ class EvaluateRewardStage(Stage):
             reading=self.reading,
             template=self.template,
             truncation=self.text,
-            held_out=0,
-            held_out_data=None,
-            seed=0,
             say=say,
         )
 

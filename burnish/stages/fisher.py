@@ -96,9 +96,6 @@ class FisherStage(Stage):
             reading=self.reading,
             template=self.template,
             truncation=self.text,
-            held_out=0,
-            held_out_data=None,
-            seed=self.seed,
             say=say,
         )
         order = torch.randperm(len(prepared.trees), generator=generator_from(self.seed, "fisher examples")).tolist()

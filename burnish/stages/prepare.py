@@ -70,10 +70,10 @@ def prepare(
     reading: Reading,
     template: TemplateSettings,
     truncation: Truncation,
-    held_out: int,
-    held_out_data: str | None,
-    seed: int,
     say: Callable[[str], None],
+    held_out: int = 0,
+    held_out_data: str | None = None,
+    seed: int = 0,
     recast: Recast = as_they_are,
     header_alone: bool = False,
 ) -> Prepared:
@@ -83,10 +83,10 @@ def prepare(
         model: whose tokenizer and template are used.
         data: what to train on.
         reading, template, truncation: how.
+        say: hears what was found.
         held_out: examples to take out of the data.
         held_out_data: other data to hold out.
         seed: of the split.
-        say: hears what was found.
         recast: what is trained on as messages, and facts for the record; held-out examples stay as they are.
         header_alone: put the template's header of an answer in place of every prompt that is trained on.
 

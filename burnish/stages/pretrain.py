@@ -93,9 +93,6 @@ class PretrainStage(LikelihoodStage):
             reading=self.reading,
             template=self.template,
             truncation=self.text,
-            held_out=0,
-            held_out_data=None,
-            seed=self.seed,
             say=say,
         )
 

@@ -32,7 +32,7 @@ from burnish.stages.start import Start
 from burnish.stages.updates import Training
 from burnish.text.template import ChatText
 from burnish.training.optimizer import AdamW
-from burnish.training.rollouts import Prompt, Rollout, Rollouts
+from burnish.training.rollouts import Prompt, Rollout, Rollouts, Worth
 from burnish.training.trainer import Trainer
 from burnish.training.valuation import GroupBaseline, Measured, PolicyValuation
 
@@ -96,7 +96,7 @@ def rollouts(request: Request, start: Start) -> Rollouts:
         ),
         check=GRPO().check,
         rollout=Rollout(num_samples=work.batch, decoding=Decoding(max_tokens=work.length)),
-        batch_size=1,
+        worth=Worth(batch_size=1),
         seed=0,
     )
 

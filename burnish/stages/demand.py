@@ -26,9 +26,10 @@ from burnish.models.routed import RoutedLanguageModel, is_routed
 from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue, ValueModel
 from burnish.numerics import compute_dtype, default_device
+from burnish.stages.asked import Asked
 from burnish.stages.evaluate_reward import members_of
 from burnish.stages.likelihood import LikelihoodStage
-from burnish.stages.online import Asked, OnlineStage
+from burnish.stages.online import OnlineStage
 from burnish.stages.policy_gradient import PPOStage
 from burnish.stages.preference import PreferenceStage
 from burnish.stages.prepare import Prepared
@@ -276,13 +277,13 @@ def _passes(stage: TrainingStage, config: PretrainedConfig) -> int:
 
 def _sampling(stage: OnlineStage, longest: int) -> Sampling:
     return Sampling(
-        prompts=stage.per_rollout(),
+        prompts=stage.worth().num_prompts,
         samples=stage.rollout.num_samples,
         prompt_tokens=virtual_tokens(stage.adapter) + longest,
         answer_tokens=stage.rollout.decoding.max_tokens,
         cache_tokens=stage.rollout.cache_tokens,
         max_rows=stage.rollout.max_rows,
-        updates=stage.updates_each(),
+        updates=stage.worth().num_updates,
     )
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from burnish.batch import Branch, Tree
 from burnish.config import setting, settings
-from burnish.example import Completion, Example
+from burnish.example import Completion, Example, write_jsonl
 from burnish.protocols import Decoding, Request, Sample
 from burnish.stages.rewards import Reward
 from burnish.stats import mean_interval
@@ -102,6 +103,42 @@ class HeldOut:
         ]
         both = zip(self.policy(trees), reference(trees), strict=True)
         return [sum(ours) - sum(theirs) for (ours,), (theirs,) in both]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerFiles:
+    """Where a run keeps answers, for people and for comparisons.
+
+    Attributes:
+        folder: of the run.
+        every: rollouts between two whose answers are kept; 0 keeps none. Those of looks always are.
+        writes: whether this rank does.
+    """
+
+    folder: Path
+    every: int
+    writes: bool
+
+    def rollout(self, number: int, examples: Sequence[Example]) -> None:
+        """Keep the answers of a rollout."""
+        if self.every and number % self.every == 0:
+            self._write(self.folder / "rollouts" / f"{number:06d}.jsonl", examples)
+
+    def look(self, update: int, examples: Sequence[Example]) -> None:
+        """Keep the answers of a look."""
+        self._write(self._look(update), examples)
+
+    def has_look(self, update: int) -> bool:
+        """Whether the answers of a look are there."""
+        return self._look(update).is_file()
+
+    def _look(self, update: int) -> Path:
+        return self.folder / "looks" / f"{update:06d}.jsonl"
+
+    def _write(self, path: Path, examples: Sequence[Example]) -> None:
+        if self.writes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_jsonl(path, examples)
 
 
 def _by_answer(more: dict[str, list[float]], answers: Sequence[Any]) -> list[dict[str, float]]:

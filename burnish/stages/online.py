@@ -4,8 +4,9 @@
                                                   │
                              held-out prompts ──► a look, by a grader that training never sees
 
-What they share stands here: the prompts, the reward, the rollouts, the KL from the start of the run, the looks, and
-which weights are kept. A method adds its objective and what it makes of graded answers (`training/valuation.py`).
+What they share stands here: the reward, the rollouts, the KL from the start of the run, the looks, and which
+weights are kept; `asked.py` reads the prompts. A method adds its objective and what it makes of graded answers
+(`training/valuation.py`).
 """
 
 from __future__ import annotations
@@ -13,48 +14,42 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from transformers import PreTrainedModel
 
 from burnish.batch import Tree
 from burnish.config import setting, settings
-from burnish.data.read import data_at, read
-from burnish.data.split import held_out_split
-from burnish.errors import ConfigError, DataError
-from burnish.example import Example, write_jsonl
+from burnish.errors import ConfigError
 from burnish.models.adapters import adapter_off, virtual_tokens
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.load import load_model
 from burnish.models.lora import LowRank
 from burnish.numerics import compute_dtype, seed_from
 from burnish.sampling.place import InProcess, engine_at
+from burnish.stages.asked import Asked, prepare_prompts, require_room
 from burnish.stages.judging import JUDGE, judge_done
-from burnish.stages.looks import HELD_OUT, HeldOut, Looks
+from burnish.stages.looks import HELD_OUT, AnswerFiles, HeldOut, Looks
 from burnish.stages.policy import PolicyStage
-from burnish.stages.prepare import Prepared, load_text
+from burnish.stages.prepare import Prepared
 from burnish.stages.rewards import Reward
 from burnish.stages.sampling import completion_of
-from burnish.stages.shared_sampling import SharedEngine, WholeCopy, graded_by_first, is_divided
+from burnish.stages.shared_sampling import SharedEngine, graded_by_first, whole_policy
 from burnish.stages.stage import Plan, Work
 from burnish.stages.start import Module, Start, started
 from burnish.stages.updates import CHECKPOINTS, run_updates
 from burnish.store import Code
-from burnish.text.template import ChatText
-from burnish.text.truncate import TruncationReport, truncated
 from burnish.training.best_weights import BestWeights
 from burnish.training.columns import token_rows
 from burnish.training.parallel import put_in_place
 from burnish.training.rollouts import (
     GradeAnswers,
-    Prompt,
     ReusedRollout,
     Rollout,
     Rollouts,
     Sampler,
     Valuation,
+    Worth,
     version,
 )
 from burnish.training.trainer import Probe, Trainer
@@ -62,21 +57,6 @@ from burnish.training.valuation import TokenRows
 
 LOOKS_JUDGE = "looks_judge"
 """The judge of the looks, beside that of the reward."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked(Prepared):
-    """Prompts to train on, and prompts to look at.
-
-    Attributes:
-        prompts: to sample answers to.
-        looked_at: held-out prompts; empty if there are none.
-        text: of the model.
-    """
-
-    prompts: Sequence[Prompt]
-    looked_at: Sequence[Prompt]
-    text: ChatText
 
 
 @settings
@@ -134,9 +114,9 @@ class OnlineStage(PolicyStage):
         for reward in (self.reward, self.looks.reward):
             if reward is not None:
                 reward.check(asked.prompts[0].example)
-        answers = self.per_rollout() * self.rollout.num_samples
+        answers = self.worth().num_prompts * self.rollout.num_samples
         lines = [f"{name}: {value}" for name, value in asked.facts.items()]
-        steps, each = self.num_steps(asked), self.updates_each()
+        steps, each = self.num_steps(asked), self.worth().num_updates
         lines.append(f"{steps} updates; a rollout has {answers} answers and is worth {each} of them")
         return Plan(lines=tuple(lines), facts=asked.facts)
 
@@ -148,41 +128,17 @@ class OnlineStage(PolicyStage):
         """
         if self.steps is not None and self.train.epochs is not None:
             raise ConfigError([f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them"])
-        text = load_text(self.model, self.template)
-        dataset = read(data_at(self.data, self.reading))
-        train: Sequence[Example] = dataset.examples
-        held: Sequence[Example] = ()
-        if self.held_out:
-            both = held_out_split(train, count=self.held_out, seed=self.seed)
-            train, held = both.train, both.held_out
-        if self.held_out_data is not None:
-            held = (*held, *read(data_at(self.held_out_data, self.reading)).examples)
-        prompts, cut = self._short_enough(train, text)
-        looked_at, held_cut = self._short_enough(held, text)
-        for line in (*dataset.report.notes, *map(str, dataset.report.bad)):
-            say(line)
-        for name, report in (("prompts", cut), ("held-out prompts", held_cut)):
-            if report.cut or report.dropped:
-                say(f"{name} that leave no room for an answer: {report}")
-        facts = {
-            **dataset.report.facts(),
-            "prompts": len(prompts),
-            "held_out": len(looked_at),
-            "truncation": asdict(cut),
-        }
-        if not prompts:
-            raise DataError(f"{self.data}: no prompt fits {self._room()} tokens; raise text.max_tokens")
-        if len(looked_at) == 1:
-            raise DataError("there is one held-out prompt, and a score of one has no interval; hold out 2 or more")
-        return Asked(
-            tokenizer=text.tokenizer,
-            template_hash=text.hash,
-            trees=(),
-            held_out=(),
-            facts=facts,
-            prompts=prompts,
-            looked_at=looked_at,
-            text=text,
+        return prepare_prompts(
+            self.model,
+            self.data,
+            reading=self.reading,
+            template=self.template,
+            truncation=self.text,
+            answer_tokens=self.rollout.decoding.max_tokens,
+            say=say,
+            held_out=self.held_out,
+            held_out_data=self.held_out_data,
+            seed=self.seed,
         )
 
     def run(self, work: Work) -> None:
@@ -194,13 +150,19 @@ class OnlineStage(PolicyStage):
     def num_steps(self, prepared: Prepared) -> int:
         """Updates of the whole run: as given, or every prompt `train.epochs` times."""
         assert isinstance(prepared, Asked)
-        rollouts = max(1, round((self.train.epochs or 1.0) * len(prepared.prompts) / self.per_rollout()))
-        return self.steps or rollouts * self.updates_each()
+        rollouts = max(1, round((self.train.epochs or 1.0) * len(prepared.prompts) / self.worth().num_prompts))
+        return self.steps or rollouts * self.worth().num_updates
 
     def train_on(self, prepared: Prepared, trainer: Trainer[Tree], start: Start, work: Work) -> None:
         """The updates: sample, grade, value, update."""
         assert isinstance(prepared, Asked)
-        self._require_room(prepared, start)
+        require_room(
+            prepared,
+            context=int(start.plain.config.max_position_embeddings),
+            cache_tokens=self.rollout.cache_tokens,
+            in_front=virtual_tokens(self.adapter),
+            answer_tokens=self.rollout.decoding.max_tokens,
+        )
         ranks = trainer.ranks
         samplers = ranks.count if isinstance(self.rollout.engine, InProcess) else 1
         with ExitStack() as stack:
@@ -233,16 +195,14 @@ class OnlineStage(PolicyStage):
             valuation=self.valuation(trainer, start, reference),
             check=self.goal().check,
             rollout=self.rollout,
-            batches=self.batches(),
-            passes=self.passes(),
-            batch_size=self.train.batch_size,
+            worth=self.worth(),
             seed=self.seed,
-            seen=lambda number, examples: self._write(number, examples, work),
+            seen=self._files(work).rollout,
         )
         probes: list[Probe[Tree]] = [Probe(every=1, look=lambda _: source.facts)]
         if prepared.looked_at:
             held_out = self._held_out(prepared, engine, judge, trainer, start, reference, work)
-            if not _look_file(work, 0).is_file():
+            if not self._files(work).has_look(0):
                 work.record({"before": held_out.look(0)})
             probes.append(Probe(every=self.train.evaluate_every, look=lambda one: held_out.look(one.num_updates)))
         best = None
@@ -290,73 +250,23 @@ class OnlineStage(PolicyStage):
         self, start: Start, trainer: Trainer[Tree], *, samples: bool
     ) -> tuple[LanguageModel | None, Callable[[], None]]:
         """What this rank samples from, and what gives it the weights as they are now; None if it does not sample."""
-        policy = self.sampled_from(start)
-        if not is_divided(policy):
-            return policy if samples else None, lambda: None
-        copy = None
-        if samples:
-            again = started(self.model, self.module, adapter=self.adapter, seed=self.seed)
-            copy = self.sampled_from(again.put(trainer.device, self.train.precision, "nothing"))
-        return copy, WholeCopy(policy, copy, compute_dtype(self.train.precision, trainer.device)).refresh
+
+        def again() -> LanguageModel:
+            loaded = started(self.model, self.module, adapter=self.adapter, seed=self.seed)
+            return self.sampled_from(loaded.put(trainer.device, self.train.precision, "nothing"))
+
+        dtype = compute_dtype(self.train.precision, trainer.device)
+        return whole_policy(self.sampled_from(start), again, dtype=dtype, samples=samples)
 
     def sampled_from(self, start: Start) -> LanguageModel:
         """What answers are sampled from."""
         assert isinstance(start.module, LanguageModel)
         return start.module
 
-    def batches(self) -> int:
-        """Updates that one pass over a rollout makes."""
-        return self.rollout.batches if isinstance(self.rollout, ReusedRollout) else 1
-
-    def passes(self) -> int:
-        """Times that a rollout is trained on."""
-        return self.rollout.passes if isinstance(self.rollout, ReusedRollout) else 1
-
-    def updates_each(self) -> int:
-        """Updates that a rollout is worth."""
-        return self.batches() * self.passes()
-
-    def per_rollout(self) -> int:
-        """Prompts that a rollout asks."""
-        return self.train.batch_size * self.batches()
-
-    def _room(self) -> int:
-        """Tokens that a prompt may have."""
-        return self.text.max_tokens - self.rollout.decoding.max_tokens
-
-    def _require_room(self, asked: Asked, start: Start) -> None:
-        """Refuse prompts that the model could not answer, before the first one is asked.
-
-        Raises:
-            DataError: names the example and what it needs.
-        """
-        context, cache = int(start.plain.config.max_position_embeddings), self.rollout.cache_tokens
-        limit, answer = min(context, cache) - virtual_tokens(self.adapter), self.rollout.decoding.max_tokens
-        for prompt in (*asked.prompts, *asked.looked_at):
-            if len(prompt.tokens) + answer > limit:
-                raise DataError(
-                    f"example '{prompt.example.id}' has {len(prompt.tokens)} tokens and an answer may have {answer}; "
-                    f"the model's context holds {context}, the sampler's cache (rollout.cache_tokens) {cache}; set "
-                    f"text.max_tokens to {limit}, so that longer prompts are left out or cut"
-                )
-
-    def _short_enough(self, examples: Sequence[Example], text: ChatText) -> tuple[list[Prompt], TruncationReport]:
-        """Prompts that leave room for an answer; longer ones are left out, or lose their beginning."""
-        if self._room() < 2:
-            raise DataError(
-                f"text.max_tokens is {self.text.max_tokens} and an answer may have {self.rollout.decoding.max_tokens} "
-                "tokens, which leaves none for a prompt; raise text.max_tokens or lower rollout.decoding.max_tokens"
-            )
-        rule = replace(self.text, max_tokens=self._room())
-        prompts = []
-        report = TruncationReport()
-        for example in examples:
-            bare = replace(example, completions=())
-            tree = Tree(id=example.id, prompt=text.prompt(bare), branches=())
-            kept, found = truncated([tree], rule, begin_token=text.begin_token)
-            prompts += [Prompt(example=bare, tokens=tuple(one.prompt)) for one in kept]
-            report = report.merge(found)
-        return prompts, report
+    def worth(self) -> Worth:
+        """How many updates a rollout is worth."""
+        reused = self.rollout if isinstance(self.rollout, ReusedRollout) else ReusedRollout()
+        return Worth(batch_size=self.train.batch_size, batches=reused.batches, passes=reused.passes)
 
     def _held_out(
         self,
@@ -382,21 +292,8 @@ class OnlineStage(PolicyStage):
             reward=None if other is None else own,
             policy=self.token_rows("logp", start.module, trainer),
             reference=reference,
-            write=lambda update, examples: self._write_look(update, examples, work),
+            write=self._files(work).look,
         )
 
-    def _write(self, number: int, examples: Sequence[Example], work: Work) -> None:
-        """Write the answers of a rollout down, for people."""
-        if work.leads and self.save_answers_every and number % self.save_answers_every == 0:
-            (work.out / "rollouts").mkdir(parents=True, exist_ok=True)
-            write_jsonl(work.out / "rollouts" / f"{number:06d}.jsonl", examples)
-
-    def _write_look(self, update: int, examples: Sequence[Example], work: Work) -> None:
-        """Write the answers of a look down, for people and for comparisons."""
-        if work.leads:
-            _look_file(work, update).parent.mkdir(parents=True, exist_ok=True)
-            write_jsonl(_look_file(work, update), examples)
-
-
-def _look_file(work: Work, update: int) -> Path:
-    return work.out / "looks" / f"{update:06d}.jsonl"
+    def _files(self, work: Work) -> AnswerFiles:
+        return AnswerFiles(folder=work.out, every=self.save_answers_every, writes=work.leads)

@@ -21,7 +21,8 @@ from burnish.objectives.objective import Objective
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reinforce import Reinforce
 from burnish.sampling.kl_control import AdaptiveKL, FixedKL, KLControl, KLController
-from burnish.stages.online import Asked, OnlineStage
+from burnish.stages.asked import Asked
+from burnish.stages.online import OnlineStage
 from burnish.stages.prepare import load_text
 from burnish.stages.start import Module, Start, undivided
 from burnish.text.rendering import TemplateSettings
@@ -56,7 +57,7 @@ class PolicyGradientStage(OnlineStage):
         wanted += ["objective.kl_weight"] if "reference_logp" in self.goal().needs else []
         if self.reference is None and wanted:
             raise ValueError(f"reference is none, and {wanted[0]} measures from it; set reference to start")
-        answers = self.per_rollout() * self.rollout.num_samples
+        answers = self.worth().num_prompts * self.rollout.num_samples
         if isinstance(self.kl, AdaptiveKL) and self.kl.horizon < answers:
             raise ValueError(
                 f"a rollout has {answers} answers, and kl.horizon is {self.kl.horizon}, so one rollout would throw the "
@@ -78,7 +79,7 @@ class PolicyGradientStage(OnlineStage):
             reference=reference,
             critic=self.critic_rows(trainer),
         )
-        return PolicyValuation(measured, self.advantages_by(), KLController(self.kl), updates=self.updates_each())
+        return PolicyValuation(measured, self.advantages_by(), KLController(self.kl), updates=self.worth().num_updates)
 
 
 @settings

@@ -13,8 +13,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from burnish.batch import Tree
-from burnish.data.read import Reading, data_at, read
-from burnish.data.split import held_out_split
+from burnish.data.read import Reading, Report, data_at, read
+from burnish.data.split import Split, held_out_split
 from burnish.errors import DataError, shown
 from burnish.example import Example
 from burnish.models.load import load_tokenizer, stored_template_hash
@@ -95,25 +95,41 @@ def prepare(
         TemplateError: the template cannot render it.
     """
     text = load_text(model, template)
-    dataset = read(data_at(data, reading))
-    train: Sequence[Example] = dataset.examples
-    held: Sequence[Example] = ()
-    if held_out:
-        both = held_out_split(train, count=held_out, seed=seed)
-        train, held = both.train, both.held_out
-    if held_out_data is not None:
-        held = (*held, *read(data_at(held_out_data, reading)).examples)
-    train, recast_facts = recast(train)
+    split, read_report = read_divided(data, reading=reading, held_out=held_out, held_out_data=held_out_data, seed=seed)
+    train, recast_facts = recast(split.train)
     trees, cut = _trees(train, text, truncation, header_alone=header_alone)
-    held_trees, held_cut = _trees(held, text, truncation)
-    for line in (*dataset.report.notes, *map(str, dataset.report.bad)):
+    held_trees, held_cut = _trees(split.held_out, text, truncation)
+    for line in (*read_report.notes, *map(str, read_report.bad)):
         say(line)
     for name, report in (("data", cut), ("held-out data", held_cut)):
         if report.cut or report.dropped:
             say(f"truncation of the {name}: {report}")
-    facts = {**dataset.report.facts(), "trees": len(trees), "held_out": len(held_trees), "truncation": asdict(cut)}
+    facts = {**read_report.facts(), "trees": len(trees), "held_out": len(held_trees), "truncation": asdict(cut)}
     facts |= recast_facts
     return Prepared(tokenizer=text.tokenizer, template_hash=text.hash, trees=trees, held_out=held_trees, facts=facts)
+
+
+def read_divided(
+    data: str, *, reading: Reading, held_out: int, held_out_data: str | None, seed: int
+) -> tuple[Split, Report]:
+    """The examples of some data with those that are held out of it or stand beside it, and what reading it found.
+
+    Args:
+        data, reading: what is read, and how.
+        held_out: examples to take out of it.
+        held_out_data: other data to hold out.
+        seed: of the split.
+
+    Raises:
+        DataError: the data cannot be read, or one side would be empty.
+    """
+    dataset = read(data_at(data, reading))
+    split = Split(train=dataset.examples, held_out=())
+    if held_out:
+        split = held_out_split(dataset.examples, count=held_out, seed=seed)
+    if held_out_data is not None:
+        split = replace(split, held_out=(*split.held_out, *read(data_at(held_out_data, reading)).examples))
+    return split, dataset.report
 
 
 def _trees(

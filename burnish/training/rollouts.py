@@ -2,9 +2,9 @@
 
     prompts ──► engine ──► answers ──► judge ──► groups ──► valuation ──► batches, each trained on `passes` times
 
-A *group* is one prompt with its sampled answers and their scores. What a method makes of groups is its *valuation*
-(`training/valuation.py`): advantages for policy gradients, pairs for online DPO. The tokens are trained on as they were
-sampled; the text that a judge reads is never turned back into tokens.
+A *group* (groups.py) is one prompt with its sampled answers and their scores. What a method makes of groups is its
+*valuation* (valuation.py): advantages for policy gradients, pairs for online DPO. The tokens are trained on as they
+were sampled; the text that a judge reads is never turned back into tokens.
 
 The prompts come in a new order every time they have all been used. Which prompts a rollout asks, and what is drawn, is
 a function of the seed and the rollout's number. The batches of a rollout that are still to be trained on are in
@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 
-from burnish.batch import Branch, Tree
+from burnish.batch import Tree
 from burnish.config import setting, settings
 from burnish.errors import DataError, TrainingError
 from burnish.example import Completion, Example
-from burnish.graders.verdicts import FAILED
 from burnish.numerics import generator_from, seed_from
 from burnish.protocols import Answer, Decoding, Grade, Request, Sample, TokenEngine
 from burnish.sampling.place import InProcess, Place
+from burnish.training.groups import Group, figures_of, group_of
 from burnish.training.source import Feedback
 from burnish.training.tree_json import tree_dict, tree_from
 
@@ -58,36 +57,36 @@ class ReusedRollout(Rollout):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Worth:
+    """How many updates a rollout is worth.
+
+    Attributes:
+        batch_size: prompts in one update.
+        batches: updates that one pass over it makes.
+        passes: times that it is trained on.
+    """
+
+    batch_size: int
+    batches: int = 1
+    passes: int = 1
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts that a rollout asks."""
+        return self.batch_size * self.batches
+
+    @property
+    def num_updates(self) -> int:
+        """Updates that a rollout is trained on in."""
+        return self.batches * self.passes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prompt:
     """A prompt as the engine takes it, and the example that a judge reads."""
 
     example: Example
     tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """One prompt with its answers, graded.
-
-    Attributes:
-        tree: the tokens as sampled, every one with weight 1 and with `sampler_logp`.
-        example: the same as text, with scores and reasons, for people.
-        grades: of each answer.
-    """
-
-    tree: Tree
-    example: Example
-    grades: tuple[Grade, ...]
-
-    @property
-    def scores(self) -> list[float]:
-        """The score of each answer."""
-        return [grade.score for grade in self.grades]
-
-    @property
-    def all_equal(self) -> bool:
-        """Whether every answer has the same score, so that none is better than the others."""
-        return len(set(self.scores)) == 1
 
 
 GradeAnswers = Callable[[Sequence[Answer]], Sequence[Grade]]
@@ -132,8 +131,7 @@ class Rollouts:
         valuation: the method.
         check: refuses trees that the objective cannot be computed on.
         rollout: how it is sampled.
-        batches, passes: updates that one pass over it makes, and times that it is trained on.
-        batch_size: prompts in one update.
+        worth: how many updates it is worth.
         seed: of the order of prompts and of the draws.
         seen: called with the number of each new rollout and its graded examples.
 
@@ -155,17 +153,15 @@ class Rollouts:
         valuation: Valuation,
         check: Callable[[Sequence[Tree]], None] = lambda trees: None,
         rollout: Rollout,
-        batches: int = 1,
-        passes: int = 1,
-        batch_size: int,
+        worth: Worth,
         seed: int,
         seen: Callable[[int, Sequence[Example]], None] = lambda number, examples: None,
     ) -> None:
-        self.size = batch_size * batches
+        self.size = worth.num_prompts
         if len(prompts) < self.size:
             raise DataError(
-                f"a rollout asks {self.size} prompts ({batches} x train.batch_size {batch_size}), and the data "
-                f"has {len(prompts)}; lower train.batch_size, or give more prompts"
+                f"a rollout asks {self.size} prompts ({worth.batches} x train.batch_size {worth.batch_size}), and the "
+                f"data has {len(prompts)}; lower train.batch_size, or give more prompts"
             )
         self.prompts = prompts
         self.engine = engine
@@ -174,8 +170,7 @@ class Rollouts:
         self.valuation = valuation
         self.check = check
         self.rollout = rollout
-        self.passes = passes
-        self.batch_size = batch_size
+        self.worth = worth
         self.seed = seed
         self.seen = seen
         self.number = 0
@@ -232,12 +227,13 @@ class Rollouts:
         kept = [group for group in groups if not (self.rollout.drop_equal and group.all_equal)][: self.size]
         if not kept:
             raise TrainingError(_nothing_to_learn(f"rollout {self.number}", len(groups)))
-        cut = [kept[start : start + self.batch_size] for start in range(0, len(kept), self.batch_size)]
+        each = self.worth.batch_size
+        cut = [kept[start : start + each] for start in range(0, len(kept), each)]
         trees, figures = self.valuation.valued(cut)
         self.batches = [batch for batch in trees if batch]
         self.check([tree for batch in self.batches for tree in batch])
-        self.queue = [index for number in range(self.passes) for index in self._pass(number)]
-        self.facts = {**_figures(groups, sampled), **figures, "rollout": self.number, "groups_trained": len(kept)}
+        self.queue = [index for number in range(self.worth.passes) for index in self._pass(number)]
+        self.facts = {**figures_of(groups, sampled), **figures, "rollout": self.number, "groups_trained": len(kept)}
         self.seen(self.number, [group.example for group in groups])
         self.number += 1
 
@@ -272,7 +268,7 @@ class Rollouts:
         ]
         grades = iter(self._graded(answered))
         return [
-            _group(request, example, group, [next(grades) for _ in group])
+            group_of(request, example, group, [next(grades) for _ in group])
             for request, example, group in zip(requests, answered, found, strict=True)
         ]
 
@@ -314,48 +310,3 @@ def _nothing_to_learn(where: str, num_prompts: int) -> str:
         "another and there is nothing to learn; use a finer grader, easier or harder prompts, a higher temperature, or "
         "more num_samples"
     )
-
-
-def _group(request: Request, example: Example, samples: Sequence[Sample], grades: Sequence[Grade]) -> Group:
-    branches = tuple(
-        Branch(
-            tokens=sample.tokens,
-            weights=(1.0,) * len(sample.tokens),
-            token_columns={"sampler_logp": sample.logps},
-        )
-        for sample in samples
-    )
-    completions = tuple(
-        replace(completion, score=grade.score, reasons=grade.reasons)
-        for completion, grade in zip(example.completions, grades, strict=True)
-    )
-    tree = Tree(id=request.id, prompt=tuple(request.prompt), branches=branches)
-    return Group(tree=tree, example=replace(example, completions=completions), grades=tuple(grades))
-
-
-def _figures(groups: Sequence[Group], samples: Sequence[Sample]) -> dict[str, float]:
-    """Figures of all answers of a rollout, those of groups that were left out too."""
-    scores = [score for group in groups for score in group.scores]
-    lengths = [len(sample.tokens) for sample in samples]
-    spreads = [statistics.pstdev(group.scores) for group in groups]
-    return {
-        "reward": statistics.fmean(scores),
-        "reward_spread": statistics.pstdev(scores),
-        "reward_spread_in_group": statistics.fmean(spreads),
-        "groups_equal": sum(group.all_equal for group in groups) / len(groups),
-        "answer_length": statistics.fmean(lengths),
-        "answers_cut": sum(sample.finish == "length" for sample in samples) / len(samples),
-        "answers": len(samples),
-        **_parts(groups),
-    }
-
-
-def _parts(groups: Sequence[Group]) -> dict[str, float]:
-    """The mean of each part of the grades, over the answers that have it; that of failures over all answers."""
-    found: dict[str, list[float]] = {}
-    grades = [grade for group in groups for grade in group.grades]
-    for grade in grades:
-        for name, value in grade.parts.items():
-            found.setdefault(name, []).append(value)
-    means = {f"reward_{name}": statistics.fmean(values) for name, values in found.items()}
-    return means | {f"reward_{FAILED}": math.fsum(found[name]) / len(grades) for name in (FAILED,) if name in found}

@@ -23,7 +23,7 @@ from burnish.divergences import estimated
 from burnish.sampling.advantages import gae, group_advantages, token_rewards, whitened
 from burnish.sampling.kl_control import KLController
 from burnish.training.columns import with_column
-from burnish.training.rollouts import Group
+from burnish.training.groups import Group
 
 Row = Sequence[float]
 """A number for each token of an answer."""

@@ -126,7 +126,7 @@ def test_online_training_is_planned_on_the_recipes_own_prompts(recipe: Path, nam
     room = replace(step.stage.text, max_tokens=2048)
     plan = replace(step.stage, model=str(tiny), text=room).plan()
     assert plan.facts["held_out"] > 1
-    assert plan.facts["prompts"] >= step.stage.per_rollout()
+    assert plan.facts["prompts"] >= step.stage.worth().num_prompts
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from burnish.protocols import Answer, Decoding, Grade
 from burnish.sampling.endpoint import Endpoint
 from burnish.sampling.remote import RemoteEngine
 from burnish.sampling.scripted import ScriptedEngine
-from burnish.training.rollouts import Group, Prompt, Rollout, Rollouts
+from burnish.training.groups import Group
+from burnish.training.rollouts import Prompt, Rollout, Rollouts, Worth
 from burnish.training.tree_json import tree_dict, tree_from
 
 WORDS = [[5, 2], [6, 6, 2], [7, 8, 9, 2]]
@@ -63,9 +64,7 @@ def made(
         judge=judge,
         valuation=valuation or Plain(),
         rollout=Rollout(**{"num_samples": 2, "decoding": Decoding(max_tokens=4), **rollout}),
-        batches=batches,
-        passes=passes,
-        batch_size=batch_size,
+        worth=Worth(batch_size=batch_size, batches=batches, passes=passes),
         seed=0,
     )
 

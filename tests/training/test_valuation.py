@@ -12,7 +12,7 @@ from burnish.batch import Branch, Tree
 from burnish.example import Example
 from burnish.protocols import Grade
 from burnish.sampling.kl_control import AdaptiveKL, FixedKL, KLController
-from burnish.training.rollouts import Group
+from burnish.training.groups import Group
 from burnish.training.valuation import GAE, GroupBaseline, Measured, PairValuation, PolicyValuation
 
 

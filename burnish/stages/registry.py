@@ -37,6 +37,7 @@ STAGES: Mapping[str, Entry] = {
     "new-model": Entry("burnish.stages.new_model:NewModelStage", "make an untrained model from one dial, its depth"),
     "lengthen": Entry("burnish.stages.lengthen:LengthenStage", "give a model a longer context by scaled positions"),
     "pretrain": Entry("burnish.stages.pretrain:PretrainStage", "train a model on plain text"),
+    "doremi": Entry("burnish.stages.doremi:DoremiStage", "find how much of each domain to draw, with a small model"),
     "scaling": Entry("burnish.stages.scaling:ScalingStage", "fit a scaling law to pretraining runs, and plan a budget"),
     "denoise": Entry("burnish.stages.denoise:DenoiseStage", "train a BERT or T5 to fill in what was hidden from it"),
     "sft": Entry("burnish.stages.sft:SFTStage", "fine-tune a model on demonstrations"),

@@ -38,12 +38,17 @@ class Mixed:
 
     def next(self, feedback: Feedback) -> Sequence[Tree] | None:
         """The trees of batch k of the run, None after the last."""
+        drawn = self.drawn()
+        return None if drawn is None else [tree for _, trees in drawn for tree in trees]
+
+    def drawn(self) -> list[tuple[int, list[Tree]]] | None:
+        """Batch k of the run, segment by segment: the number of its domain, and its trees. None after the last."""
         first = self.batch * self.batch_size
         stop = first + self.batch_size if self.draws.count is None else min(first + self.batch_size, self.draws.count)
         if first >= stop:
             return None
         self.batch += 1
-        return [tree for draw in range(first, stop) for tree in self._trees(draw)]
+        return [(self.draws.at(draw)[0], self._trees(draw)) for draw in range(first, stop)]
 
     def state(self) -> dict[str, Any]:
         """The number of the next batch."""

@@ -113,3 +113,15 @@ def test_gains_have_zero_on_their_axis(estimate, below, above):
     assert "0" in [text for _, text in plot.ticks] or "0.0" in [text for _, text in plot.ticks]
     mark = plot.rows[1].marks[0]
     assert -1e-6 <= mark.low <= mark.at <= mark.high <= 100 + 1e-6
+
+
+def test_the_members_of_a_family_are_the_lines_of_one_panel():
+    names = ("code", "web", "wiki/en")
+    present = {f"{family}/{name}" for family in ("domain_weight", "loss_share", "unheard_of") for name in names}
+    weights, unknown = panels(present)
+    assert (weights.title, weights.labels) == ("Weights of domains", names)
+    assert weights.names == tuple(f"domain_weight/{name}" for name in names)
+    assert (unknown.title, unknown.labels) == ("unheard of", names)
+    (chart,) = charts([{"step": step, **{f"domain_weight/{name}": 1 / step for name in names}} for step in (1.0, 2.0)])
+    assert [curve.label for curve in chart.curves] == list(names)
+    assert "code: 1 at step 1, 0.5 at step 2" in chart.description

@@ -50,6 +50,10 @@ def test_a_sound_run_gets_no_note():
             {"loss": [None if i == 7 else 1.0 for i in range(20)]},
             "'loss' has no finite value at 1 step, the first of them step 8",
         ),
+        (
+            {"domain_weight/web": line(0.3, 0.99), "domain_weight/wiki": line(0.7, 0.01)},
+            "weights of the domains have collapsed: 'web' has",
+        ),
     ],
 )
 def test_trouble_gets_a_note(change, said):
@@ -68,3 +72,9 @@ def test_a_handful_of_steps_is_too_short_to_tell():
 
 def test_metrics_of_some_steps_only_are_no_trouble():
     assert notes(run_with(loss=line(1, 1), looked=[1.0 if i % 10 == 0 else None for i in range(20)])) == ()
+
+
+def test_weights_that_are_spread_and_domains_that_a_batch_lacks_get_no_note():
+    weights = {"domain_weight/web": line(0.3, 0.8), "domain_weight/wiki": line(0.7, 0.2)}
+    lacking = {"excess_loss/wiki": [None if i == 7 else 1.0 for i in range(20)]}
+    assert notes(run_with(**weights, **lacking)) == ()

@@ -30,6 +30,10 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **{verb: (verb, {}) for verb in ("pretrain", "sft", *PREFERENCE, *ONLINE)},
     **{f"{verb}-adapter": (verb, ADAPTER) for verb in ("sft", "reward", "dpo", "grpo", "ppo")},
     "kto": ("kto", {"train": {"batch_size": 4, "micro_batch_size": 3}}),
+    "doremi": (
+        "doremi",
+        {"data": "mix", "reference": "reference", "train": {"batch_size": 4}, "text": {"max_tokens": 17}},
+    ),
     "sft-whole": ("sft", {"train": {"divide": "nothing"}}),
     "grpo-whole": ("grpo", {"train": {"divide": "nothing"}}),
     "ppo-shared": ("ppo", {"critic": {"shared": True}}),
@@ -76,6 +80,8 @@ def stage_of(world: Path, name: str, **changes: Any) -> Stage:
         several = {"num_samples": 2, "batches": 2, "passes": 2} if verb == "ppo" else {"num_samples": 3}
         base |= {"reward": {"grader": "vowels"}, "rollout": {**several, "decoding": {"max_tokens": 8}}}
     given = merged(base, more)
+    if verb == "doremi":
+        given |= {name: str(world / given[name]) for name in ("data", "reference")}
     if "held_out_tasks" in given:
         given["held_out_tasks"] = {**given["held_out_tasks"], "data": [str(world / "questions.jsonl")]}
     return load(stage_class(verb), merged(given, changes))

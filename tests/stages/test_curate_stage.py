@@ -226,6 +226,19 @@ def test_documentation_is_parsed_and_never_imported(tmp_path):
         list(python_docs(tmp_path / "none.py"))
 
 
+def test_one_source_alone_is_a_domain_of_its_own(tmp_path):
+    topics = str(small_library(tmp_path) / "pydoc_data" / "topics.py")
+    found = {}
+    for only in ("topics", "modules"):
+        made = load(PythonDocsStage, {"topics": topics, "only": only})
+        out = run_stage(made, tmp_path / only, say=lambda line: None)
+        found[only] = [json.loads(line)["id"] for line in (out / "documents.jsonl").read_text().splitlines()]
+    assert found == {
+        "topics": ["topic:empty", "topic:loops"],
+        "modules": ["shapes", "shapes.Square", "shapes.Square.area", "shapes.draw"],
+    }
+
+
 def test_what_the_topics_hold_is_in_the_key(tmp_path):
     library = small_library(tmp_path)
     topics = str(library / "pydoc_data" / "topics.py")

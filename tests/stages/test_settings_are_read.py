@@ -19,7 +19,7 @@ from burnish.stages.registry import STAGES, stage_class
 from tests.stages.changes import ALONE, changed_values
 from tests.stages.counting import CountStage, JoinStage
 
-TRAINING = ("pretrain", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
+TRAINING = ("pretrain", "doremi", "sft", "reward", "dpo", "ipo", "kto", "orpo", "simpo", "plackett-luce")
 
 WITHOUT_REFERENCE: dict[str, dict[str, Any]] = {
     "reinforce": {},

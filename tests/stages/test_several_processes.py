@@ -18,8 +18,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from burnish.config import load
 from burnish.example import read_jsonl
+from burnish.stages.mix import MixStage
 from burnish.stages.run import run_stage
+from burnish.stages.tokenise import TokeniseStage
 from tests.stages.several import CASES, ONLINE, stage_of
 from tests.stages.tiny_chat import (
     write_chats,
@@ -48,7 +51,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_prompts(folder / "prompts.jsonl", count=12)
     write_text(folder / "text.jsonl")
     write_questions(folder / "questions.jsonl")
+    write_model(folder / "reference", seed=1)
+    write_domains(folder)
     return folder
+
+
+def write_domains(folder: Path) -> None:
+    """Token files of two domains, and their mixture."""
+    data = {}
+    for name in ("chats", "text"):
+        rows = [{"text": f"{name} {number}: {number**5}" * 3} for number in range(12)]
+        (folder / f"{name}-documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        tokenise = {"model": str(folder / "model"), "data": {name: str(folder / f"{name}-documents.jsonl")}}
+        data[name] = str(run_stage(load(TokeniseStage, tokenise), folder / f"tokens-{name}", say=lambda line: None))
+    run_stage(load(MixStage, {"data": data}), folder / "mix", say=lambda line: None)
 
 
 def write_questions(path: Path) -> None:

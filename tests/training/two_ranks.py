@@ -16,8 +16,10 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from burnish.batch import Tree
+from burnish.models.frozen import ReferenceModel
 from burnish.models.routed import ROUND, RoutedLanguageModel
 from burnish.objectives.balance import Balanced
+from burnish.objectives.doremi import DOMAIN, WEIGHT, DoReMi
 from burnish.objectives.dpo import DPO
 from burnish.objectives.objective import Objective
 from burnish.objectives.sft import SFT
@@ -44,17 +46,26 @@ Place = Callable[[nn.Module], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A run: its objective, its data, and whether the policy has a critic beside it, or noisy gates in it."""
+    """A run: its objective, its data, and what the policy has beside it (critic, reference) or in it (noisy gates)."""
 
     objective: Callable[[nn.Module], Objective]
     items: list[Tree]
     critic: bool = False
     routed: bool = False
+    reference: bool = False
 
 
 def numbered(trees: list[Tree]) -> list[Tree]:
     """Trees as batch 3 of a run."""
     return with_column(trees, ROUND, [[3.0] * len(tree.branches) for tree in trees])
+
+
+def weighted(trees: list[Tree]) -> list[Tree]:
+    """Five trees of three domains in turn, with weights."""
+    columns = {DOMAIN: (0.0, 1.0, 2.0, 0.0, 1.0), WEIGHT: (0.6, 0.3, 0.1, 0.6, 0.3), "num_bytes": (4.0,) * 5}
+    for name, values in columns.items():
+        trees = with_column(trees, name, [[value] for value in values])
+    return trees
 
 
 CASES = {
@@ -68,6 +79,7 @@ CASES = {
         numbered(chats(5, completions=2)),
         routed=True,
     ),
+    "domains": Case(lambda part: DoReMi(domains=("a", "b", "c")), weighted(chats(5)), reference=True),
 }
 
 
@@ -81,6 +93,10 @@ def trainer_of(case: Case, place: Place) -> Trainer[Tree]:
     if case.critic:
         torch.manual_seed(0)
         parts["critic"] = Part(module=ValueHead(32))
+    if case.reference:
+        reference = ReferenceModel(policy(seed=1))
+        place(reference.language)
+        parts["reference"] = Part(module=reference, frozen=True)
     return Trainer(parts, case.objective(part), UPDATES, steps=9)
 
 

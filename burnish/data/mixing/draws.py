@@ -84,6 +84,7 @@ class Draws:
 
     Attributes:
         count: of all draws, None if there is no end.
+        steady: draws until the first domain is used up, None if none ever is; only then do proportions change.
     """
 
     def __init__(self, domains: Sequence[Domain], *, seed: int) -> None:
@@ -92,6 +93,7 @@ class Draws:
         self._made: tuple[tuple[int, int], _Block] | None = None
         self._phases = self._all_phases()
         self.count = self._phases[-1].stop
+        self.steady = self._phases[0].stop
 
     def at(self, draw: int) -> tuple[int, int]:
         """The number of the domain of a draw, and how often that domain was drawn before.

@@ -126,6 +126,8 @@ def test_when_a_domain_is_used_up_the_others_keep_their_proportions():
     found = [draws.at(draw)[0] for draw in range(5_600)]
     end = max(draw for draw, domain in enumerate(found) if domain == 0)
     assert abs(end - 600) < 5
+    assert draws.steady == end + 1
+    assert made([(300, 0.5, None)]).steady is None
     after = Counter(found[end + 1 :])
     assert after[0] == 0
     assert after[1] / after[2] == pytest.approx(4, rel=0.02)

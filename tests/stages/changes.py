@@ -11,13 +11,13 @@ from burnish.config import Leaf, assigned, dump, leaves, load, merged, options
 from burnish.errors import ConfigError
 
 _KINDS = ("width", "function", "after", "length", "hidden", "start")
-_OF_TASKS = ("data", "answer_tokens", "cache_tokens", "max_rows")
+_OF_TASKS = ("", ".data", ".answer_tokens", ".cache_tokens", ".max_rows")
 _EWC = {"adapter": None, "ewc": {"fisher": "x", "strength": 1.0}}
 
 ALONE: dict[str, dict[str, Any]] = {
     **{f"adapter.{name}": {"adapter_only": True} for name in _KINDS},
     **dict.fromkeys(("ewc", "ewc.fisher", "ewc.strength"), _EWC),
-    **{f"held_out_tasks.{name}": {"held_out_tasks": {"data": ["x"]}} for name in _OF_TASKS},
+    **{f"held_out_tasks{name}": {"held_out_tasks": {"data": ["x"]}} for name in _OF_TASKS},
 }
 """What settings need beside them: of adapters that cannot be merged, of EWC, which holds all weights, and of tasks."""
 

@@ -299,7 +299,6 @@ ELSEWHERE = {
     "train.divide": "needs several processes: tests/stages/test_several_processes.py",
     "template.date": "needs a template that asks for the date: tests/text",
     "held_out_tasks": "needs questions: tests/stages/test_held_out_tasks.py",
-    "held_out_tasks": "needs questions: tests/stages/test_held_out_tasks.py",
 }
 """Settings that good data with a plain template cannot show."""
 

@@ -236,6 +236,24 @@ def test_scripts_make_no_markup_of_texts_and_fetch_nothing_from_elsewhere():
         assert "autoescape" not in path.read_text(), path
 
 
+def test_every_field_for_texts_goes_by_what_is_written_in_it():
+    """A project's options are code, and so from left to right."""
+    made = [text for path in STATIC.glob("*.js") for text in re.findall(r'el\("textarea", \{(.*?)\}', path.read_text())]
+    typed = [text for path in TEMPLATES.iterdir() for text in re.findall(r"<textarea([^>]*)>", path.read_text())]
+    typed += [
+        text
+        for path in TEMPLATES.iterdir()
+        for text in re.findall(r"<input([^>]*)>", path.read_text())
+        if re.search('name="(name|title)"', text)
+    ]
+    assert len(made) > 4
+    assert len(typed) > 5
+    assert [text for text in made if 'dir: "auto"' not in text] == []
+    odd = [text for text in typed if 'dir="auto"' not in text]
+    assert len(odd) == 1
+    assert 'name="options"' in odd[0]
+
+
 def colours(text: str) -> dict[str, str]:
     return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", text))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.studio.browser.studio_filled import fill_all
 from tests.studio.browser.studio_served import Served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -68,3 +69,10 @@ def visit(served, chromium) -> Iterator[Callable[..., object]]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def filled(served) -> Served:
+    """The same studio, full of sample work."""
+    fill_all(served)
+    return served

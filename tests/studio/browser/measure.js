@@ -63,6 +63,31 @@
     return found;
   };
 
+  // What shows the focus of an element: itself, or the label's part that stands for a hidden button of a choice.
+  const shown = (node) => (node.matches("label > input") && style(node).opacity === "0" ? node.nextElementSibling : node);
+  const focused = () => {
+    const node = document.activeElement;
+    if (!node || node === document.body) return null;
+    const seen = shown(node);
+    const { outlineStyle, outlineWidth, outlineColor } = style(seen);
+    const { left, right, top, bottom } = seen.getBoundingClientRect();
+    const [x, y] = [(left + right) / 2, (Math.max(top, 0) + Math.min(bottom, innerHeight)) / 2];
+    const at = document.elementFromPoint(x, y);
+    return {
+      of: named(node),
+      index: [...document.querySelectorAll("*")].indexOf(node),
+      group: node.matches("[type=radio]") ? node.name : null,
+      width: outlineStyle === "none" ? 0 : parseFloat(outlineWidth),
+      ratio: contrast(numbers(outlineColor), ground(seen.parentElement)),
+      isCovered: !(at && (node.contains(at) || seen.contains(at) || at.contains(node))) || Boolean(at.closest(".send") && !node.closest(".send")),
+    };
+  };
+
+  // What the Tab key has to reach: all that can be operated, one of each group of radio buttons.
+  const operable = () => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
+    .filter((node) => !node.disabled && node.type !== "hidden" && shown(node) && isSeen(shown(node)))
+    .map((node) => ({ of: named(node), index: [...document.querySelectorAll("*")].indexOf(node), group: node.matches("[type=radio]") ? node.name : null }));
+
   // What reaches beyond the right or left edge, outside of regions that scroll by themselves.
   const beyond = () => {
     const width = document.documentElement.clientWidth;
@@ -79,7 +104,7 @@
     range.selectNodeContents(node);
     const lines = [...range.getClientRects()].filter((line) => line.width > 1);
     const box = node.getBoundingClientRect();
-    return { text: (node.value ?? node.textContent).slice(0, 20), direction: style(node).direction,
+    return { text: (node.matches("textarea, input") ? node.value : node.textContent).slice(0, 20), direction: style(node).direction,
       left: Math.min(...lines.map((line) => line.left)) - box.left, right: box.right - Math.max(...lines.map((line) => line.right)) };
   });
 
@@ -89,5 +114,5 @@
     .filter((node) => node.type !== "hidden" && isSeen(hit(node)))
     .map((node) => ({ of: named(node), size: Math.min(hit(node).getBoundingClientRect().width, hit(node).getBoundingClientRect().height) }));
 
-  return { texts, beyond, room, targets, width: () => [document.documentElement.scrollWidth, document.documentElement.clientWidth] };
+  return { texts, focused, operable, beyond, room, targets, width: () => [document.documentElement.scrollWidth, document.documentElement.clientWidth] };
 })()

@@ -1,84 +1,17 @@
-"""The pages as a browser sets them: contrast, keys, a phone's width, text from right to left.
+"""The pages as a browser sets them: contrast, keys, a phone's width, text from right to left, also while it is written.
 
 What is measured is what the browser computed (`measure.js`); a rule of WCAG 2.2 stands beside each number.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from burnish.studio.demo import fill
 from burnish.studio.kinds import KINDS
 from burnish.studio.pages_shortcuts import shortcuts
-from burnish.studio.projects import publish
-from tests.studio.browser.studio_served import LANGUAGES
-from tests.studio.studio_people import compare, items
+from tests.studio.browser.studio_filled import ANSWERS, MEASURE, PAGES, SAID, measured, opened
 
 pytestmark = pytest.mark.studio
-
-MEASURE = (Path(__file__).parent / "measure.js").read_text(encoding="utf-8")
-OF_PROJECT = ("mine", "guidelines", "progress", "review", "numbers", "settings")
-PAGES = [
-    "/",
-    "/account",
-    "/admin",
-    "/login",
-    "/join",
-    "/projects/none/work",
-    *(f"/projects/demo-compare/{name}" for name in OF_PROJECT),
-    "/projects/demo-rank/review",
-    "/projects/demo-rate/review",
-    "/projects/demo-arena/numbers",
-    *(f"/projects/demo-{kind}/work" for kind in KINDS),
-]
-KEYS = {
-    "compare": ["2", "f", "Escape"],
-    "rank": ["ArrowDown", "ArrowDown", "t"],
-    "rate": ["5", "4"],
-    "thumbs": ["Enter", "1"],
-    "spans": ["ArrowRight", "1", "ArrowRight", "2", "ArrowRight", "3", "ArrowRight", "4", "ArrowLeft"],
-    "evaluate": ["1", "e"],
-    "demonstrate": ["Enter", "Control+Enter", "w"],
-    "arena": ["Control+Enter"],
-}
-"""What is pressed before a work page is measured, so that what is chosen, marked and missing shows."""
-
-
-@pytest.fixture(scope="module")
-def filled(served):
-    """The sample work; in one project each, an item in Arabic before one in English."""
-    with served.write() as session:
-        fill(session, served.studio.secret, served.studio.clock())
-        for kind, num_answers in ANSWERS.items():
-            project = compare(session, slug=f"ar-{kind}", kind=kind, overlap=1, languages=LANGUAGES)
-            publish(session, project, "اقرأ السؤال أولاً.", author_id=None, now=0)
-            for item, language in zip(items(session, project, 2, num_answers=num_answers), ("ar", "en"), strict=True):
-                item.language = language
-                if language == "ar":
-                    item.prompt = [{"role": "user", "content": ASKED}]
-                    said = {"messages": [{"role": "assistant", "content": SAID}], "model": None}
-                    item.answers = [said] * num_answers
-    return served
-
-
-ANSWERS = {"compare": 2, "rank": 3, "rate": 2, "spans": 1, "demonstrate": 0, "thumbs": 1}
-ASKED = "ما هو العقيق؟"
-SAID = "العقيق حجر كريم."
-
-
-def measured(page, name: str):
-    return page.evaluate(f"({MEASURE}).{name}()")
-
-
-def opened(filled, page, path: str) -> None:
-    page.goto(f"{filled.address}{path}")
-    if path.endswith("/work") and "none" not in path:
-        page.wait_for_selector("#work[data-item], #work[data-conversation], #rest")
-        for key in KEYS.get(path.split("/")[2].partition("-")[2], []):
-            page.keyboard.press(key)
-    page.wait_for_selector("h1")
 
 
 def low(page, path: str) -> list[str]:
@@ -185,3 +118,26 @@ def test_keys_go_by_what_is_seen_in_a_text_from_right_to_left(filled, visit):
     assert page.locator(".choices bdi").first.text_content() == f"“{words[1]}”"
     page.keyboard.press("ArrowRight")
     assert page.locator(".choices bdi").first.text_content() == f"“{words[0]}”"
+
+
+def test_a_text_has_its_own_direction_while_it_is_written_and_afterwards(filled, visit):
+    page = visit("Ada")
+    page.goto(f"{filled.address}/projects/ar-demonstrate/work")
+    page.wait_for_selector("#work[data-item]")
+    page.keyboard.press("w")
+    directions: list[str] = []
+    for text in (SAID, "English", f"{SAID} English"):
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(text)
+        directions.append(page.locator(".writing").evaluate("(node) => getComputedStyle(node).direction"))
+    assert directions == ["rtl", "ltr", "rtl"]
+    page.keyboard.press("Control+Enter")
+    page.locator(".prompt .text", has_text="Name gem 1.").wait_for()  # the next one is in English
+    (one,) = page.evaluate(f"({MEASURE}).room('.prompt .text')")
+    assert one["direction"] == "ltr"
+    assert one["left"] < 4 < one["right"]
+    page.wait_for_selector("#outbox[hidden]", state="attached")
+    page.goto(f"{filled.address}/projects/ar-demonstrate/mine")
+    written = page.evaluate(f"({MEASURE}).room('main .text, .lines li')")
+    assert [one["direction"] for one in written] == ["rtl", "rtl"]
+    assert all(one["right"] < 4 < one["left"] for one in written), written

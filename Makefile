@@ -8,7 +8,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 WITH_POSTGRES := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-studio check format docs bench bench-tune bench-data bench-studio clean
+.PHONY: help install demo test test-slow test-studio pictures check format docs bench bench-tune bench-data bench-studio clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ test-studio: .venv/.studio  ## the studio's tests in a real browser and on Postg
 		PATH="$(WITH_POSTGRES)" BURNISH_TEST_POSTGRES=start $(ONE_THREAD) \
 			$(BIN)/python -m pytest -n 2 -m "not slow" -k postgres tests/studio; \
 	else echo "There is no PostgreSQL here; the tests on it are left out."; fi
+
+pictures: .venv/.studio  ## make the pictures of the studio in the docs anew, in a browser
+	BURNISH_STUDIO_PICTURES=docs/assets $(BIN)/python -m pytest -m studio tests/studio/browser/test_studio_pictures.py
 
 check: .venv/.dev  ## lint, formatting, types, layers, licences, paths
 	$(BIN)/ruff check .

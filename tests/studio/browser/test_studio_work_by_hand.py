@@ -7,7 +7,7 @@ import pytest
 from burnish.studio.arena_models import SCRIPTED
 from burnish.studio.assignment import next_task
 from burnish.studio.judgements import Submission, submit
-from burnish.studio.tables import Person, Project, Turn, Vote
+from burnish.studio.tables import Flag, Person, Project, Skip, Turn, Vote
 from tests.studio.browser.studio_served import LANGUAGES, until
 from tests.studio.studio_people import compare, items
 
@@ -166,6 +166,38 @@ def test_a_judgement_of_ones_own_is_corrected(served, visit):
     page.get_by_role("link", name="Back to my work").click()
     page.get_by_text("A tie").wait_for()
     assert page.locator("main > article").count() == 1
+
+
+def test_an_item_is_flagged_and_skipped_by_keys(served, visit):
+    first, second = project(served, "aside", "compare", count=2)
+    page = visit("Ada")
+    work(served, page, "aside")
+    assert page.get_attribute("#work", "data-item") == str(first)
+    page.keyboard.press("f")
+    page.wait_for_selector("#aside[open]")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Which of the 2?")
+    for key in ("Tab", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector("#aside:not([open])", state="attached")
+    page.locator("#said", has_text="Flagged.").wait_for(state="attached")
+    assert page.get_attribute("#work", "data-item") == str(first)
+    page.keyboard.press("s")
+    page.wait_for_selector("#aside[open]")
+    page.keyboard.press("Escape")  # nothing is skipped
+    page.wait_for_selector("#aside:not([open])", state="attached")
+    page.keyboard.press("s")
+    page.wait_for_selector("#aside[open]")
+    for key in ("Tab", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector(f"#work[data-item='{second}']")
+    with served.studio.database.read() as session:
+        (found,) = session.query(Flag).filter_by(item_id=first)
+        assert (found.reason, found.comment) == ("unclear", "Which of the 2?")
+        (skipped,) = session.query(Skip).filter_by(item_id=first)
+        assert skipped.reason == "unclear"
+    page.reload()
+    page.wait_for_selector(f"#work[data-item='{second}']")
 
 
 def test_the_arena_takes_votes_after_any_turn_by_keys(served, visit):

@@ -102,6 +102,7 @@ def test_the_same_prompt_draws_anew_when_it_is_asked_again():
 
 def test_a_rollout_is_worth_its_batches_times_its_passes():
     source = made(batches=3, passes=2)
+    assert (source.worth.num_prompts, source.worth.num_updates) == (6, 6)
     seen = [tuple(tree.id for tree in source.next({}) or ()) for _ in range(6)]
     assert len(asked(source)) == 1
     assert sorted(seen[:3]) == sorted(seen[3:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import argon2
 import pytest
@@ -16,6 +17,7 @@ from burnish.studio import passwords
 from burnish.studio.access import ACCESS, allowed
 from burnish.studio.app import ROUTERS, create_app, open_studio
 from burnish.studio.caller import admit
+from burnish.studio.people import new_person
 from burnish.studio.refusals import StudioError
 from burnish.studio.secret import VARIABLE
 from burnish.studio.serve import greeting
@@ -422,3 +424,16 @@ def test_the_secret_decides_what_tokens_are_worth(at):
     ada = Browser(at).join("Ada")
     object.__setattr__(at, "secret", type(SECRET)("another secret that is also long enough"))
     assert ada.get("/api/me").status_code == 401
+
+
+def test_passwords_are_kept_as_argon2id_and_nowhere_else(at, monkeypatch):
+    monkeypatch.undo()  # the real settings
+    with at.database.write() as session:
+        person = new_person(session, name="Ada", password=PASSWORD, role="annotator", languages=["en"], now=0)
+        stored = person.password_hash
+    assert stored.startswith("$argon2id$v=19$m=")
+    memory, passes = (int(re.search(rf"[$,]{name}=(\d+)", stored).group(1)) for name in "mt")
+    assert memory >= 19 * 1024, "OWASP asks for 19 MiB with two passes, or more"
+    assert passes >= 2
+    with at.database.read() as session:
+        assert PASSWORD not in str(session.connection().exec_driver_sql("SELECT * FROM people").all())

@@ -24,8 +24,8 @@ from burnish.objectives.objective import Coupling
 ItemT = TypeVar("ItemT", bound=Item)
 
 BUSY = 2**37
-"""Multiplications by weights in a micro-batch after which its other costs are small on a CPU: 1,024 tokens of a model of
-134 million weights (docs/log.md)."""
+"""Multiplications by weights in a micro-batch after which its other costs are small on a CPU: 1,024 tokens of a model
+of 134 million weights (docs/log.md)."""
 
 FEWEST = 1024
 """Tokens that are put together however large the model is, if there is room."""

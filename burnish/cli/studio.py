@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,9 @@ def _backup(settings: StudioSettings, rest: Sequence[str], own: Mapping[str, Opt
     from burnish.studio.clock import wall_clock
     from burnish.studio.database import Database
 
-    database = Database(settings.database_url)
-    path = Path(rest[0]) if rest else backup_path(settings, database, wall_clock())
-    say(f"saved in {backup(database, path)}")
-    database.close()
+    with closing(Database(settings.database_url)) as database:
+        path = Path(rest[0]) if rest else backup_path(settings, database, wall_clock())
+        say(f"saved in {backup(database, path)}")
 
 
 def _restore(settings: StudioSettings, rest: Sequence[str], own: Mapping[str, Option], mistakes: list[str]) -> None:
@@ -91,10 +91,8 @@ def _restore(settings: StudioSettings, rest: Sequence[str], own: Mapping[str, Op
 
     if not rest:
         refuse(["burnish studio restore takes one file: a backup"])
-    with locked(settings.path):
-        database = Database(settings.database_url)
+    with locked(settings.path), closing(Database(settings.database_url)) as database:
         restore(database, Path(rest[0]))
-        database.close()
     say(f"restored into {settings.folder}; its schema is brought up to date when it starts")
 
 
@@ -105,10 +103,9 @@ def _invite(settings: StudioSettings, rest: Sequence[str], own: Mapping[str, Opt
     role = one(own["role"], "ROLE", mistakes) if "role" in own else "annotator"
     refuse(mistakes)
     opened = open_studio(settings)
-    with opened.database.write() as session:
+    with closing(opened.database), opened.database.write() as session:
         languages = own["languages"].values if "languages" in own else ()
         say(invitation(opened, session, role=role, languages=languages))
-    opened.database.close()
 
 
 Verb = Callable[["StudioSettings", Sequence[str], Mapping[str, Option], list[str]], None]

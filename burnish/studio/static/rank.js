@@ -22,14 +22,8 @@ export function rank(task, { announce }) {
     handle.addEventListener("pointerdown", (event) => {
       dragged = node;
       node.classList.add("dragged");
-      handle.setPointerCapture(event.pointerId);
+      list.setPointerCapture(event.pointerId); // the node itself loses it when it moves
       event.preventDefault();
-    });
-    handle.addEventListener("pointermove", (event) => dragged === node && drag(event.clientY));
-    for (const end of ["pointerup", "pointercancel"]) handle.addEventListener(end, () => {
-      if (dragged === node) say(node);
-      dragged = null;
-      node.classList.remove("dragged");
     });
     return { node, at, place };
   }
@@ -47,6 +41,13 @@ export function rank(task, { announce }) {
     if ((after ?? null) === dragged.nextElementSibling) return;
     list.insertBefore(dragged, after ?? null);
     number();
+  }
+
+  function drop() {
+    if (!dragged) return;
+    dragged.classList.remove("dragged");
+    say(dragged);
+    dragged = null;
   }
 
   function move(node, by) {
@@ -94,6 +95,8 @@ export function rank(task, { announce }) {
   };
   const withFocused = (act) => () => act(focused() ?? nodes()[0]);
   list.append(...rows.map((one) => one.node));
+  list.addEventListener("pointermove", (event) => dragged && drag(event.clientY));
+  for (const end of ["pointerup", "pointercancel"]) list.addEventListener(end, drop);
   number();
   touched = false;
   return {

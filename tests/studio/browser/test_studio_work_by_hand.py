@@ -226,3 +226,52 @@ def test_the_arena_takes_votes_after_any_turn_by_keys(served, visit):
 
     until(lambda: len(votes()) == 2)
     assert votes() == [("And jade?", None, False), ("And onyx?", None, True)]
+
+
+def test_answers_are_ranked_by_a_finger_on_a_phone(served, visit):
+    """The handle is dragged, and the page does not scroll instead."""
+    project(served, "finger", "rank", num_answers=3)
+    page = visit("Ada", viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True)
+    work(served, page, "finger")
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        data = {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]}
+        finger.send("Input.dispatchTouchEvent", data)
+
+    handle = page.locator(".rank-row .handle").nth(1).bounding_box()
+    x, start = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    end = page.locator(".rank-row").nth(0).bounding_box()["y"] + 3
+    before, scrolled = order(page), page.evaluate("scrollY")
+    touch("touchStart", (x, start))
+    for step in range(1, 9):
+        touch("touchMove", (x, start + (end - start) * step / 8))
+    touch("touchEnd")
+    wanted = [before[1], before[0], before[2]]
+    assert order(page) == wanted
+    assert page.evaluate("scrollY") == scrolled
+    page.wait_for_timeout(600)  # sooner, it would be the second half of a double tap
+    page.locator("#send").tap()
+    ranks = served.content("finger")["ranks"]
+    assert [ranks[int(text.removeprefix("answer "))] for text in wanted] == [0, 1, 2]
+
+
+def test_an_answer_that_is_let_go_outside_of_the_list_stays(served, visit):
+    project(served, "outside", "rank", num_answers=3)
+    page = visit("Ada")
+    work(served, page, "outside")
+    handles, rows = page.locator(".rank-row .handle"), page.locator(".rank-row")
+    last, top = handles.nth(2).bounding_box(), rows.nth(0).bounding_box()
+    before = order(page)
+    page.mouse.move(last["x"] + 4, last["y"] + 4)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 4, top["y"] + 3)
+    page.mouse.move(1, 1)
+    page.mouse.up()
+    wanted = [before[2], before[0], before[1]]
+    assert order(page) == wanted
+    held = handles.nth(0).bounding_box()
+    page.mouse.move(held["x"] + 4, held["y"] + 4)
+    page.mouse.move(held["x"] + 4, rows.nth(2).bounding_box()["y"] + rows.nth(2).bounding_box()["height"] - 2)
+    assert order(page) == wanted
+    assert page.locator(".rank-row.dragged").count() == 0

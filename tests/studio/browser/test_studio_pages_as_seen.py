@@ -121,7 +121,7 @@ def test_keys_go_by_what_is_seen_in_a_text_from_right_to_left(filled, visit):
 
 
 def test_a_text_has_its_own_direction_while_it_is_written_and_afterwards(filled, visit):
-    page = visit("Ada")
+    page = visit("Eva", role="admin")
     page.goto(f"{filled.address}/projects/ar-demonstrate/work")
     page.wait_for_selector("#work[data-item]")
     page.keyboard.press("w")

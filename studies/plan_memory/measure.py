@@ -35,6 +35,7 @@ def main() -> None:
     for name in names:
         if not asked.only or name in asked.only:
             _keep(name, compared(name, asked.out))
+    sys.stdout.write(table(json.loads(RECORD.read_text(encoding="utf-8"))))
 
 
 def compared(name: str, folder: Path) -> dict[str, Any]:
@@ -74,6 +75,17 @@ def _keep(name: str, found: dict[str, Any]) -> None:
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"{name}: {found['predicted_bytes'] / 1e9:.2f} GB planned, ")
     sys.stdout.write(f"{found['measured_bytes'] / 1e9:.2f} GB measured\n")
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record as Markdown; `-lora` behind a name stands for an adapter in place of all weights."""
+    lines = ["| workload | planned | measured | planned over measured |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {found['predicted_bytes'] / 1e9:.2f} GB | {found['measured_bytes'] / 1e9:.2f} GB "
+        f"| {found['ratio']:.2f} |"
+        for name, found in record["workloads"].items()
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

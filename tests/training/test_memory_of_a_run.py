@@ -84,6 +84,8 @@ def test_saving_holds_the_finished_model_twice():
     assert (parts["finished model"], parts["read back"]) == (4000, 4000)
     assert "weights" not in parts  # they have become the finished model
     assert phases(LORA)["save"].parts["weights"] == 2 * 1010
+    assert phases(LORA)["save"].parts["merged layers"] == 4 * (1010 - 200)
+    assert "merged layers" not in parts
 
 
 def test_ranks_divide_what_stands_and_gather_layers():

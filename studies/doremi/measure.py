@@ -16,32 +16,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.config import load
 from burnish.data.mixing.mixture import read_mixture
 from burnish.data.mixing.reweighting import effective_domains
 from burnish.data.mixing.weights import normalised
 from burnish.stages.doremi import DoremiStage
-from burnish.stages.likelihoods import causal
 from burnish.stages.mix import MixStage
 from burnish.stages.new_model import NewModelStage
 from burnish.stages.pretrain import PretrainStage
-from burnish.stages.run import run_stage
-from burnish.stages.stage import Stage
 from burnish.stages.tokenise import TokeniseStage
 from burnish.stages.tokenizer import TokenizerStage
-from burnish.store.record import read_record
-
-HELD_OUT_EVERY = 10
-LONGEST = 2000
-"""Characters of a held-out document that are measured."""
+from studies.domains import bits_per_byte, made, split
 
 NATURAL, EVEN = "natural", "even"
 SHOWN = 12
@@ -98,27 +89,27 @@ def main() -> None:
 
 def measured(domains: Path, out: Path, size: Size) -> dict[str, Any]:
     """The record, as plain data."""
-    held_out = {path.stem: _split(path, out / path.stem, size) for path in sorted(domains.glob("*.jsonl"))}
+    held_out = {path.stem: split(path, out / path.stem, size.held_out) for path in sorted(domains.glob("*.jsonl"))}
     texts = {name: str(out / name / "train.jsonl") for name in held_out}
     algorithm = {"vocabulary": size.vocabulary}
-    tokenizer = _made(TokenizerStage, out / "tokenizer", {"data": texts, "algorithm": algorithm, "held_out_every": 20})
+    tokenizer = made(TokenizerStage, out / "tokenizer", {"data": texts, "algorithm": algorithm, "held_out_every": 20})
     start = str(_new(out, tokenizer, 0, size))
     tokens = {
-        name: str(_made(TokeniseStage, out / f"{name}-tokens", {"model": start, "data": {name: text}}))
+        name: str(made(TokeniseStage, out / f"{name}-tokens", {"model": start, "data": {name: text}}))
         for name, text in texts.items()
     }
     mixtures = {
-        NATURAL: _made(MixStage, out / "mix-natural", {"data": tokens, "max_epochs": 1000}),
-        EVEN: _made(
+        NATURAL: made(MixStage, out / "mix-natural", {"data": tokens, "max_epochs": 1000}),
+        EVEN: made(
             MixStage, out / "mix-even", {"data": tokens, "max_epochs": 1000, "weights": dict.fromkeys(tokens, 1.0)}
         ),
     }
-    reference = _made(PretrainStage, out / "reference", _training(out, tokenizer, mixtures[NATURAL], 0, size))
+    reference = made(PretrainStage, out / "reference", _training(out, tokenizer, mixtures[NATURAL], 0, size))
     proxies = {}
     for smoothing in size.smoothings:
         given = _training(out, tokenizer, mixtures[NATURAL], 0, size)
         given |= {"reference": str(reference), "smoothing": smoothing}
-        mixtures[arm(smoothing)] = _made(DoremiStage, out / f"doremi-{smoothing:g}", given)
+        mixtures[arm(smoothing)] = made(DoremiStage, out / f"doremi-{smoothing:g}", given)
         proxies[arm(smoothing)] = _proxy(mixtures[arm(smoothing)])
     rows = []
     for name in (NATURAL, EVEN, *map(arm, size.trained)):
@@ -126,7 +117,7 @@ def measured(domains: Path, out: Path, size: Size) -> dict[str, Any]:
         for seed in range(1, size.seeds + 1):  # another one than the reference and the proxies have
             folder = out / f"{name.replace(' ', '-')}-{seed}"
             given = _training(out, tokenizer, mixtures[name], seed, size)
-            bits.append(_bits(_made(PretrainStage, folder, given), held_out))
+            bits.append(bits_per_byte(made(PretrainStage, folder, given), held_out))
         rows.append({"arm": name, "runs": bits})
     weights = {name: _weights(mixture) for name, mixture in mixtures.items()}
     found = {"weights": weights, "passes": _passes(mixtures, size), "proxies": proxies}
@@ -158,26 +149,7 @@ def _training(out: Path, tokenizer: Path, data: Path, seed: int, size: Size) -> 
 def _new(out: Path, tokenizer: Path, seed: int, size: Size) -> Path:
     """New weights, with as many positions as the text that is seen at a time."""
     given = {"tokenizer": str(tokenizer), "depth": size.depth, "sizes": {"context": size.max_tokens}, "seed": seed}
-    return _made(NewModelStage, out / f"new-{seed}", given)
-
-
-def _made(kind: type[Stage], out: Path, given: Mapping[str, Any]) -> Path:
-    """The folder of a run, which is made if it is not there."""
-    if (read_record(out) or {}).get("state") != "finished":
-        run_stage(load(kind, given), out, say=lambda line: None)
-    return out
-
-
-def _split(source: Path, folder: Path, size: Size) -> list[str]:
-    """Write the documents to train on; return the beginnings of those that are held out, every tenth."""
-    lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    texts = [json.loads(line)["text"] for line in lines]
-    folder.mkdir(parents=True, exist_ok=True)
-    train = [text for place, text in enumerate(texts) if place % HELD_OUT_EVERY]
-    rows = "".join(json.dumps({"text": text}) + "\n" for text in train)
-    if not (folder / "train.jsonl").exists():  # a finished run is known by the bytes of its data
-        (folder / "train.jsonl").write_text(rows, encoding="utf-8")
-    return [text[:LONGEST] for text in texts[::HELD_OUT_EVERY]][: size.held_out]
+    return made(NewModelStage, out / f"new-{seed}", given)
 
 
 def _weights(mixture: Path) -> dict[str, float]:
@@ -212,20 +184,6 @@ def _proxy(folder: Path) -> dict[str, Any]:
         },
         "steps_above_0.9": sum(value > 0.9 for value in largest),
     }
-
-
-def _bits(model: Path, held_out: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Bits per byte of the held-out documents of each domain; kept beside the model."""
-    kept = model / "bits.json"
-    if not kept.exists():
-        likelihoods = causal(str(model))
-        found = {
-            name: -float(likelihoods.log_likelihoods(texts).sum()) / math.log(2) / sum(len(t.encode()) for t in texts)
-            for name, texts in held_out.items()
-        }
-        kept.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    values: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
-    return values
 
 
 def gains(record: Mapping[str, Any], name: str) -> list[float]:

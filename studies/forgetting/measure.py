@@ -14,27 +14,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.config import load
 from burnish.stages.fisher import FisherStage
-from burnish.stages.likelihoods import causal
 from burnish.stages.new_model import NewModelStage
 from burnish.stages.pretrain import PretrainStage
-from burnish.stages.run import run_stage
-from burnish.stages.stage import Stage
 from burnish.stages.tokenizer import TokenizerStage
-from burnish.store.record import read_record
-
-HELD_OUT_EVERY = 10
-LONGEST = 2000
-"""Characters of a held-out document that are measured."""
+from studies.domains import bits_per_byte, made, split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,16 +92,16 @@ def main() -> None:
 
 def measured(domains: Path, out: Path, size: Size) -> dict[str, Any]:
     """The record, as plain data."""
-    held_out = {name: _split(domains / f"{name}.jsonl", out / name, size) for name in (size.first, size.second)}
+    held_out = {name: split(domains / f"{name}.jsonl", out / name, size.held_out) for name in (size.first, size.second)}
     texts = {name: str(out / name / "train.jsonl") for name in held_out}
-    tokenizer = _made(
+    tokenizer = made(
         TokenizerStage,
         out / "tokenizer",
         {"data": texts, "algorithm": {"vocabulary": size.vocabulary}, "held_out_every": 20},
     )
-    new = _made(NewModelStage, out / "new", {"tokenizer": str(tokenizer), "depth": size.depth})
-    start = _made(PretrainStage, out / "start", _training(new, texts[size.first], size.first_steps, 0, size))
-    fisher = _made(
+    new = made(NewModelStage, out / "new", {"tokenizer": str(tokenizer), "depth": size.depth})
+    start = made(PretrainStage, out / "start", _training(new, texts[size.first], size.first_steps, 0, size))
+    fisher = made(
         FisherStage,
         out / "fisher",
         {
@@ -128,9 +119,9 @@ def measured(domains: Path, out: Path, size: Size) -> dict[str, Any]:
             if arm.strength is not None:
                 given["ewc"] = {"fisher": str(fisher), "strength": arm.strength}
             folder = out / f"{arm.name.replace(', ', '-').replace(' ', '-')}-{seed}"
-            found.append(_bits(_made(PretrainStage, folder, given), held_out))
+            found.append(bits_per_byte(made(PretrainStage, folder, given), held_out))
         rows.append({"arm": arm.name, **asdict(arm), "runs": found})
-    return {"size": asdict(size), "start": _bits(start, held_out), "rows": rows}
+    return {"size": asdict(size), "start": bits_per_byte(start, held_out), "rows": rows}
 
 
 def arms(size: Size) -> list[Arm]:
@@ -152,39 +143,6 @@ def _training(model: Path, data: str, steps: int, seed: int, size: Size) -> dict
             "optimizer": {"learning_rate": 1e-3, "beta2": 0.95},
         },
     }
-
-
-def _made(kind: type[Stage], out: Path, given: Mapping[str, Any]) -> Path:
-    """The folder of a run, which is made if it is not there."""
-    if (read_record(out) or {}).get("state") != "finished":
-        run_stage(load(kind, given), out, say=lambda line: None)
-    return out
-
-
-def _split(source: Path, folder: Path, size: Size) -> list[str]:
-    """Write the documents to train on; return the beginnings of those that are held out, every tenth."""
-    lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    texts = [json.loads(line)["text"] for line in lines]
-    folder.mkdir(parents=True, exist_ok=True)
-    train = [text for place, text in enumerate(texts) if place % HELD_OUT_EVERY]
-    rows = "".join(json.dumps({"text": text}) + "\n" for text in train)
-    if not (folder / "train.jsonl").exists():  # a finished run is known by the bytes of its data
-        (folder / "train.jsonl").write_text(rows, encoding="utf-8")
-    return [text[:LONGEST] for text in texts[::HELD_OUT_EVERY]][: size.held_out]
-
-
-def _bits(model: Path, held_out: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Bits per byte of the held-out documents of each domain; kept beside the model."""
-    kept = model / "bits.json"
-    if not kept.exists():
-        likelihoods = causal(str(model))
-        found = {
-            name: -float(likelihoods.log_likelihoods(texts).sum()) / math.log(2) / sum(len(t.encode()) for t in texts)
-            for name, texts in held_out.items()
-        }
-        kept.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    values: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
-    return values
 
 
 def table(record: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studies import domains as studied
 from studies.doremi import measure
 from tests.stages.tiny_chat import GEMS
 
@@ -55,8 +56,8 @@ def test_every_arm_is_trained_once_on_as_many_tokens(domains, tmp_path, monkeypa
     def refuse(*args: object, **more: object) -> None:
         raise AssertionError("what is finished was run again")
 
-    monkeypatch.setattr(measure, "run_stage", refuse)
-    monkeypatch.setattr(measure, "causal", refuse)
+    monkeypatch.setattr(studied, "run_stage", refuse)
+    monkeypatch.setattr(studied, "causal", refuse)
     measure.main()
     assert json.loads((out / "record.json").read_text()) == record
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studies import domains as studied
 from studies.forgetting import measure
 from tests.stages.tiny_chat import GEMS
 
@@ -41,8 +42,8 @@ def test_every_arm_is_trained_once_and_a_strong_penalty_forgets_less(domains, tm
     def refuse(*args: object, **more: object) -> None:
         raise AssertionError("what is finished was run again")
 
-    monkeypatch.setattr(measure, "run_stage", refuse)
-    monkeypatch.setattr(measure, "causal", refuse)
+    monkeypatch.setattr(studied, "run_stage", refuse)
+    monkeypatch.setattr(studied, "causal", refuse)
     measure.main()
     assert json.loads((tmp_path / "out" / "record.json").read_text()) == record
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -154,9 +155,15 @@ def test_the_page_of_concepts_draws_the_layers_that_are_checked():
     assert drawn == [{one for one in names if one in there} for names in layers]
 
 
+@cache
+def names_of_settings() -> frozenset[str]:
+    """Of all verbs."""
+    return frozenset(leaf.name for verb in STAGES for leaf in leaves(stage_class(verb)))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_settings_that_a_page_names_exist(page):
-    known = {leaf.name for verb in STAGES for leaf in leaves(stage_class(verb))}
+    known = names_of_settings()
     groups = {setting.rpartition(".")[0] for setting in known} - {""}
     heads = "|".join({setting.partition(".")[0] for setting in groups})
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -60,10 +61,16 @@ def info_of(cls: type, name: str) -> FieldInfo:
     return typing.cast(dict[str, FieldInfo], vars(cls)["__pydantic_fields__"])[name]
 
 
+@functools.cache
+def hints_of(cls: type) -> Mapping[str, Any]:
+    """The annotations of a settings class by field, inherited ones included; each text is evaluated once."""
+    return types.MappingProxyType(typing.get_type_hints(cls))
+
+
 def default_of(cls: type, name: str) -> Any:
-    """The default of a field, `...` if it is required."""
+    """The default of a field, `...` if it is required: the value itself, since defaults are frozen."""
     info = info_of(cls, name)
-    return ... if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
+    return ... if info.is_required() else info.default
 
 
 def is_source(cls: type, name: str) -> bool:
@@ -102,7 +109,7 @@ def kind_of(cls: type) -> str:
 
     A `kind` with several values is a setting like any other: it is chosen within one class, and tells none apart.
     """
-    hint = typing.get_type_hints(cls).get("kind")
+    hint = hints_of(cls).get("kind")
     kinds = get_args(hint) if get_origin(hint) is Literal else ()
     return str(kinds[0]) if len(kinds) == 1 else ""
 

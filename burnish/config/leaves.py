@@ -11,7 +11,17 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
-from burnish.config.declare import default_of, info_of, is_source, kind_of, options, shapes, type_name, usual_kind
+from burnish.config.declare import (
+    default_of,
+    hints_of,
+    info_of,
+    is_source,
+    kind_of,
+    options,
+    shapes,
+    type_name,
+    usual_kind,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +60,7 @@ def leaves(cls: type, prefix: str = "", shape: str = "", defaults: Any = None) -
         prefix, shape: where it stands within another one.
         defaults: a value of `cls` whose fields are shown as the defaults, in place of the class's own.
     """
-    hints = typing.get_type_hints(cls)
+    hints = hints_of(cls)
     for field in dataclasses.fields(cls):
         hint, name = hints[field.name], f"{prefix}{field.name}"
         if name == f"{prefix}kind" and prefix and kind_of(cls):

@@ -14,7 +14,17 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import pydantic
 
-from burnish.config.declare import default_of, info_of, is_settings, kind_of, options, shapes, type_name, usual_kind
+from burnish.config.declare import (
+    default_of,
+    hints_of,
+    info_of,
+    is_settings,
+    kind_of,
+    options,
+    shapes,
+    type_name,
+    usual_kind,
+)
 from burnish.config.plain import dump, merged
 from burnish.errors import ConfigError, shown
 
@@ -50,7 +60,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _built(cls: type, values: Mapping[str, Any], prefix: str, mistakes: list[str]) -> Any:
     """A value of `cls`, or None after adding to `mistakes`."""
     names = [field.name for field in dataclasses.fields(cls)]
-    hints = typing.get_type_hints(cls)
+    hints = hints_of(cls)
     given: dict[str, Any] = {}
     broken: set[str] = set()
     for name, value in values.items():

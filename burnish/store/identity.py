@@ -8,6 +8,7 @@ Where a file lies does not matter, what it holds does: the settings that name in
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -111,8 +112,14 @@ def identity(verb: str, settings: Mapping[str, Any], inputs: Mapping[str, str], 
     Raises:
         StoreError: the source of one of them cannot be read.
     """
-    versions = {"burnish": __version__, **{name: importlib.metadata.version(name) for name in _VERSIONS}}
+    versions = {"burnish": __version__, **_library_versions()}
     return Identity(verb=verb, settings=settings, inputs=inputs, code=source_keys(code), versions=versions)
+
+
+@functools.cache
+def _library_versions() -> Mapping[str, str]:
+    """Those that this process has, read once."""
+    return {name: importlib.metadata.version(name) for name in _VERSIONS}
 
 
 def source_keys(code: Iterable[Code]) -> dict[str, str]:

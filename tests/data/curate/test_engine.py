@@ -69,12 +69,8 @@ def test_order_and_splitting_of_the_input_change_nothing(tmp_path, seed, files):
     assert len(list((plain / "documents").iterdir())) > 2
 
 
-def test_processes_and_one_process_give_the_same_bytes(tmp_path):
-    pool = ProcessPool(2)
-    try:
-        many = run(rows_of(), tmp_path / "many", files=3, shard_bytes=700, pool=pool)
-    finally:
-        pool.close()
+def test_processes_and_one_process_give_the_same_bytes(tmp_path, two_processes):
+    many = run(rows_of(), tmp_path / "many", files=3, shard_bytes=700, pool=two_processes)
     assert many == run(rows_of(), tmp_path / "one", shard_bytes=700)
 
 
@@ -360,12 +356,8 @@ def test_a_worker_that_dies_stops_the_run_and_names_the_task(tmp_path):
         run_steps(own(tmp_path, "die"), rows, tmp_path / "out", shard_bytes=60, pool=pool)
 
 
-def test_a_step_of_ones_own_runs_in_other_processes(tmp_path):
-    pool = ProcessPool(2)
-    try:
-        found = run_steps(own(tmp_path, "fail"), [{"id": "a", "text": "fine"}], tmp_path / "out", pool=pool)
-    finally:
-        pool.close()
+def test_a_step_of_ones_own_runs_in_other_processes(tmp_path, two_processes):
+    found = run_steps(own(tmp_path, "fail"), [{"id": "a", "text": "fine"}], tmp_path / "out", pool=two_processes)
     assert found["a"].fate == "keep"
 
 

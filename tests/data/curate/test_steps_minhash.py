@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.data.curate.documents import document_batch
-from burnish.data.curate.pool import ProcessPool
 from burnish.data.curate.record import Curated
 from burnish.data.curate.shingles import jaccard, shingle_sets, signature_bands
 from burnish.data.curate.steps.minhash import BYTES_PER_CANDIDATE, BYTES_PER_DOCUMENT, MinHashDedup
@@ -113,16 +112,12 @@ def test_planted_near_copies_go_and_nothing_else(real, tmp_path):
     assert scores == pytest.approx([near[name] for name in pairs], abs=0.02)  # punctuation is left aside there
 
 
-def test_order_files_shards_and_processes_change_nothing(real, tmp_path):
+def test_order_files_shards_and_processes_change_nothing(real, tmp_path, two_processes):
     rows, _ = planted(real, 60)
     step = MinHashDedup()
     one = run_steps([step], rows, tmp_path / "one", shard_bytes=20_000)
     shuffled = random.Random(1).sample(rows, len(rows))
-    pool = ProcessPool(2)
-    try:
-        run_steps([step], shuffled, tmp_path / "many", files=4, shard_bytes=20_000, pool=pool)
-    finally:
-        pool.close()
+    run_steps([step], shuffled, tmp_path / "many", files=4, shard_bytes=20_000, pool=two_processes)
     parts = ("documents", "ledger")
     assert bytes_of(tmp_path / "many", *parts) == bytes_of(tmp_path / "one", *parts)
     assert run_steps([step], rows, tmp_path / "whole") == one

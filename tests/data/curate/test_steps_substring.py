@@ -19,7 +19,7 @@ from burnish.data.curate.engine import Curation, curate
 from burnish.data.curate.explain import explain
 from burnish.data.curate.intake import Intake
 from burnish.data.curate.passages import repeats_in
-from burnish.data.curate.pool import InlinePool, ProcessPool
+from burnish.data.curate.pool import InlinePool
 from burnish.data.curate.record import Curated
 from burnish.data.curate.registry import steps_from
 from burnish.data.curate.removal import without
@@ -112,18 +112,14 @@ def corpus_of(real, count=150):
     return rows_of([*texts, *texts[:10]])
 
 
-def test_order_files_shards_parts_and_processes_change_nothing(real, tmp_path):
+def test_order_files_shards_parts_and_processes_change_nothing(real, tmp_path, two_processes):
     rows = corpus_of(real)
     one = run_steps([SubstringDedup()], rows, tmp_path / "one", shard_bytes=60_000)
     assert sum(fate.fate == "edit" for fate in one.values()) >= 35
     assert sum(fate.fate == "drop" for fate in one.values()) == 10
     shuffled = random.Random(2).sample(rows, len(rows))
-    pool = ProcessPool(2)
-    try:
-        step = SubstringDedup(array_bytes=100_000)
-        run_steps([step], shuffled, tmp_path / "many", files=3, shard_bytes=60_000, pool=pool)
-    finally:
-        pool.close()
+    step = SubstringDedup(array_bytes=100_000)
+    run_steps([step], shuffled, tmp_path / "many", files=3, shard_bytes=60_000, pool=two_processes)
     assert bytes_of(tmp_path / "many", "documents", "ledger") == bytes_of(tmp_path / "one", "documents", "ledger")
     assert run_steps([SubstringDedup()], rows, tmp_path / "whole") == one
 

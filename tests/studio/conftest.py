@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,7 +18,6 @@ import pytest
 from benchmarks.studio import engines
 from burnish.studio.database import Database
 from burnish.studio.migrate import migrate
-from burnish.studio.tables import Base
 
 VARIABLE = "BURNISH_TEST_POSTGRES"
 _numbers = itertools.count(1)
@@ -27,10 +27,19 @@ def _no_backup() -> Path:
     raise AssertionError("a new database is not backed up")
 
 
-@pytest.fixture
-def sqlite(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'studio.db'}")
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory) -> Path:
+    """The file of a database with empty tables, to copy."""
+    file = tmp_path_factory.mktemp("template") / "studio.db"
+    database = Database(f"sqlite:///{file}")
     migrate(database, _no_backup)
+    database.close()
+    return file
+
+
+@pytest.fixture
+def sqlite(tmp_path, sqlite_template):
+    database = Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'studio.db')}")
     yield database
     database.close()
 
@@ -94,14 +103,13 @@ def database(request):
 
 
 @pytest.fixture
-def empty_sqlite(tmp_path):
+def empty_sqlite(tmp_path, sqlite_template):
     """Makes databases with empty tables, each thrown away after its use."""
 
     @contextmanager
     def made() -> Iterator[Database]:
         file = tmp_path / f"empty-{next(_numbers)}.db"
-        database = Database(f"sqlite:///{file}")
-        Base.metadata.create_all(database.engine)
+        database = Database(f"sqlite:///{shutil.copy(sqlite_template, file)}")
         yield database
         database.close()
         file.unlink()

@@ -95,7 +95,8 @@ def test_an_ngram_model_is_measured_on_the_same_tokens(place: Path):
     assert found["bits_per_byte"]["estimate"] < 0.5 * scores(place / "unigram")["bits_per_byte"]["estimate"]
 
 
-def test_what_cannot_be_measured_is_refused(place: Path, tmp_path: Path):
+def test_what_cannot_be_measured_is_refused(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BURNISH_WORKERS", "1")
     other = write_model(tmp_path / "other", tokenizer=tiny_tokenizer(vocabulary=290))
     with pytest.raises(DataError, match="made with another tokenizer"):
         EvaluateTextStage(model=str(other), data=str(place / "tokens")).plan()

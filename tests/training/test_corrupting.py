@@ -14,6 +14,7 @@ from burnish.models.denoiser import Denoiser
 from burnish.models.families import Sizes, shape_of
 from burnish.models.initial import new_model
 from burnish.objectives.denoising import UL2, Denoising, MaskedLM, SpanCorruption, Text
+from burnish.stages.denoise import padded
 from burnish.text.pieces import pieces_of
 from burnish.text.tokenizer import Encoder
 from burnish.text.training import BPE, Special, trained_tokenizer
@@ -22,6 +23,7 @@ from burnish.training.optimizer import AdamW
 from burnish.training.part import Part
 from burnish.training.trainer import Trainer, Updates
 from tests.models.tiny import tiny_model
+from tests.stages.specialist_gradients import flat_gradient, require_gradient
 from tests.text.test_training import TEXTS
 
 TOKENIZER = trained_tokenizer(TEXTS, BPE(vocabulary=330), Special(mask="<|mask|>", sentinels=30, modes=True))
@@ -45,18 +47,19 @@ def source(objective: Denoising, texts=SAMPLES[:-8]) -> Corrupting:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_loss_is_that_of_transformers(name):
+def test_the_loss_and_the_gradient_are_those_of_transformers_for_any_split(name):
     items = held_out_texts(SAMPLES[:5], OBJECTIVES[name], PIECES)
     plain = model(name)
     batch = Corrupted.collate(items)
     width = batch.tokens_BL.shape[1] if batch.decoder_BM is None else batch.decoder_BM.shape[1]
     labels = torch.full((len(items) * width,), -100)
     labels[batch.source_N] = batch.target_N
+    theirs = plain(input_ids=batch.tokens_BL, attention_mask=batch.mask_BL, labels=labels.view(len(items), width)).loss
     with torch.no_grad():
         logp = Denoiser(plain)(batch, frozenset({"logp"}))["logp"]
-        theirs = plain(input_ids=batch.tokens_BL, attention_mask=batch.mask_BL, labels=labels.view(len(items), width))
     loss = OBJECTIVES[name].loss({"logp": logp}, batch, {})
-    assert float(loss.terms["nll"]) / len(batch.target_N) == pytest.approx(float(theirs.loss), rel=1e-5)
+    assert float(loss.terms["nll"]) / len(batch.target_N) == pytest.approx(float(theirs.detach()), rel=1e-5)
+    require_gradient(Denoiser(plain), OBJECTIVES[name], items, flat_gradient(theirs, plain), cost=padded)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -6,6 +6,7 @@ compared in the same way.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from transformers import (
 from burnish.errors import ModelError
 from burnish.models.load import load_config, read_model, source_of
 from burnish.models.save import SaveDtype, compare_logps, written_model
+from burnish.models.untrained import Untrained, made
 from burnish.numerics import generator_from
 
 Kind = Literal["masked", "encoder_decoder"]
@@ -64,6 +66,16 @@ def load_bidirectional(name: str, *, dtype: torch.dtype = torch.float32) -> PreT
     """
     kind = kind_of_config(load_config(name), name=name)
     return read_model(_CLASSES[kind], name, source_of(name), dtype=dtype)
+
+
+def untrained_bidirectional(name: str) -> Untrained:
+    """What `load_bidirectional` would load, by its config alone.
+
+    Raises:
+        ModelError: the config cannot be read, or is that of another kind of model.
+    """
+    config = load_config(name)
+    return Untrained(config=config, make=partial(made, _CLASSES[kind_of_config(config, name=name)]))
 
 
 def save_bidirectional(

@@ -12,7 +12,8 @@ term is that of Chowdhery et al. 2022, appendix B). What a backward pass adds de
     layers      4 P T; 2 P T where the weights are frozen (LoRA), as only their inputs get a gradient
     adapters    6 R T with R adapter weights, forward and backward together
     head        6 V D N: its logits are computed again; 2 V D N where it is frozen (models/chosen.py)
-    attention   10 A W: the weights are computed again (models/blockwise.py); the fused kernel does the same
+    attention   10 A W: the weights are computed again (models/blockwise.py); the fused kernel does the same.
+                8 A W where they are kept, as under a bias of positions that is learned, which that kernel does not take
 
 With gradient checkpointing the layers' forward pass, adapters and attention included, is computed twice. Elementwise
 work is not counted. A includes pairs that a causal mask hides, where the products have them: all in short sequences, in
@@ -23,10 +24,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from burnish.batch import Tree
 from burnish.models.blockwise import computed_pairs
-from burnish.models.parameters import Parameters
+
+
+class Products(Protocol):
+    """Matrices that the same tokens are multiplied with: a whole model's (`Parameters`), or some of them (`Stack`)."""
+
+    @property
+    def layer_products(self) -> int:
+        """Weights of the layers that one token is multiplied with."""
+
+    @property
+    def head_products(self) -> int:
+        """V D of the output head."""
+
+    @property
+    def attention_width(self) -> int:
+        """Layers x heads x head size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +98,7 @@ def padded_extent(trees: Sequence[Tree]) -> Extent:
     return Extent(tokens=len(widths) * width, scored=scored, pairs=len(widths) * width**2)
 
 
-def forward_flops(parameters: Parameters, extent: Extent, *, head: bool = True, adapter: int = 0) -> int:
+def forward_flops(parameters: Products, extent: Extent, *, head: bool = True, adapter: int = 0) -> int:
     """Of a forward pass.
 
     Args:
@@ -95,7 +112,13 @@ def forward_flops(parameters: Parameters, extent: Extent, *, head: bool = True, 
 
 
 def training_flops(
-    parameters: Parameters, extent: Extent, *, head: bool = True, adapter: int | None = None, twice: bool = False
+    parameters: Products,
+    extent: Extent,
+    *,
+    head: bool = True,
+    adapter: int | None = None,
+    twice: bool = False,
+    keeps: bool = False,
 ) -> int:
     """Of a forward and a backward pass.
 
@@ -106,10 +129,12 @@ def training_flops(
         adapter: weights of the adapters that tokens are multiplied with, 0 for prompts and prefixes; the model's own
             are frozen then. None trains all weights.
         twice: gradient checkpointing.
+        keeps: attention keeps its weights for the backward pass in place of computing them again.
     """
     added, whole = adapter or 0, adapter is None
     forward = forward_flops(parameters, extent, head=head, adapter=added)
     layers = (4 if whole else 2) * parameters.layer_products * extent.tokens + 4 * added * extent.tokens
     again = forward_flops(parameters, extent, head=False, adapter=added) if twice else 0
     output = head * (6 if whole else 2) * parameters.head_products * extent.scored
-    return forward + layers + again + output + 10 * extent.pairs * parameters.attention_width
+    attention = (8 if keeps else 10) * extent.pairs * parameters.attention_width
+    return forward + layers + again + output + attention

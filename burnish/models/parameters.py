@@ -22,11 +22,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.errors import ModelError
+from burnish.models.layers import embedding_tables
+from burnish.models.untrained import empty_model, text_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def parameters_of(config: PretrainedConfig) -> Parameters:
     Raises:
         ModelError: no formula is known for the family.
     """
-    config = config.get_text_config(decoder=True)
+    config = text_config(config)
     if config.model_type not in FAMILIES:
         raise ModelError(f"no formula counts the parameters of '{config.model_type}'; known: {', '.join(FAMILIES)}")
     family, values = FAMILIES[config.model_type], _Values(config)
@@ -141,7 +142,7 @@ def parameters_of(config: PretrainedConfig) -> Parameters:
     tied = bool(config.tie_word_embeddings)
     query_norms = {"": 0, "head": 2 * head_size, "whole": query + key}[family.query_norm]
     return Parameters(
-        embeddings=table + (values.positions * hidden if family.positions else 0),
+        embeddings=table + (int(config.max_position_embeddings) * hidden if family.positions else 0),
         attention=layers * (projections + own_biases),
         feed_forward=dense * (one + wide_biases) + values.expert_layers * (values.experts * expert + router),
         norms=layers * (family.norms * family.norm_size * hidden + query_norms) + family.norm_size * hidden,
@@ -177,9 +178,8 @@ class _Values:
         self.layers = int(config.num_hidden_layers)
         self.heads = int(config.num_attention_heads)
         self.key_heads = self._number("num_key_value_heads") or self.heads
-        self.head_size = self._number("head_dim") or self.hidden // self.heads
+        self.head_size = self._number("head_dim", "d_kv") or self.hidden // self.heads
         self.inner = self._number("intermediate_size", "n_inner") or 4 * self.hidden
-        self.positions = int(config.max_position_embeddings)
         self.experts = self._number("num_local_experts", "num_experts")
         self.chosen = self._number("num_experts_per_tok")
         self.expert_inner = self._number("moe_intermediate_size") or self.inner
@@ -201,33 +201,50 @@ class _Values:
 
 _EXPERTS = r"\bexperts\b"
 
+_LAYERS = ("attention", "feed_forward")
+
 
 def counted(model: PreTrainedModel) -> Parameters:
     """Count the parameters of a module, which may be on the meta device.
 
     Args:
-        model: a causal language model without adapters.
+        model: any transformers model without adapters.
     """
-    values = _Values(model.config.get_text_config(decoder=True))
-    parts = parts_of(model)
-    products = experts = chosen = 0
-    for name, parameter in model.named_parameters():
-        count = parameter.numel()
-        if re.search(_EXPERTS, name):
-            experts += count
-            count = round(count * values.chosen / values.experts)
-            chosen += count
-        if parts[name] in ("attention", "feed_forward") and parameter.ndim >= 2:
-            products += count
+    values = _Values(text_config(model.config))
+    parts, matrices = parts_of(model), matrices_of(model)
+    inside = {name: p.numel() for name, p in model.named_parameters() if re.search(_EXPERTS, name)}
     return Parameters(
         **by_part(model),
         tied=has_tied_head(model),
-        layer_products=products,
+        layer_products=sum(count for name, count in matrices.items() if parts[name] in _LAYERS),
         head_products=values.vocabulary * values.hidden,
-        attention_width=values.layers * values.heads * values.head_size,
-        experts=experts,
-        chosen=chosen,
+        attention_width=layer_width(model.config) * values.layers,
+        experts=sum(inside.values()),
+        chosen=sum(_met(count, values) for count in inside.values()),
     )
+
+
+def matrices_of(model: PreTrainedModel) -> dict[str, int]:
+    """The matrices that tokens are multiplied with, but for an output head over the vocabulary, and how many weights of
+    each one token meets: of experts those of the chosen ones. An adapter's are among them."""
+    values = _Values(text_config(model.config))
+    skipped = embedding_tables(model) | _output_head(model)
+    return {
+        name: _met(parameter.numel(), values) if re.search(_EXPERTS, name) else parameter.numel()
+        for name, parameter in model.named_parameters()
+        if parameter.ndim >= 2 and id(parameter) not in skipped
+    }
+
+
+def _met(count: int, values: _Values) -> int:
+    """Of the weights of experts, those that one token meets."""
+    return round(count * values.chosen / values.experts)
+
+
+def layer_width(config: PretrainedConfig) -> int:
+    """H d, what the attention of one layer is wide."""
+    values = _Values(text_config(config))
+    return values.heads * values.head_size
 
 
 def by_part(model: PreTrainedModel) -> dict[str, int]:
@@ -241,13 +258,21 @@ def by_part(model: PreTrainedModel) -> dict[str, int]:
 
 def parts_of(model: PreTrainedModel) -> dict[str, str]:
     """The part that each named parameter belongs to; a head that is tied belongs to the embeddings."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    tables, output = embedding_tables(model), _output_head(model)
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+
+    def part(name: str, place: int) -> str:
+        if place in tables:
+            return "embeddings"
+        return "head" if place in output else _part(name, inside=place in body)
+
+    return {name: part(name, id(parameter)) for name, parameter in model.named_parameters()}
+
+
+def _output_head(model: PreTrainedModel) -> frozenset[int]:
+    """The `id` of each parameter of the head over the vocabulary, where there is one."""
     output = model.get_output_embeddings()
-    head = {id(parameter) for parameter in output.parameters()} if isinstance(output, nn.Linear) else set()
-    return {
-        name: "embeddings" if id(parameter) in tables else "head" if id(parameter) in head else _part(name)
-        for name, parameter in model.named_parameters()
-    }
+    return frozenset(map(id, output.parameters())) if isinstance(output, nn.Linear) else frozenset()
 
 
 def has_tied_head(model: PreTrainedModel) -> bool:
@@ -256,11 +281,11 @@ def has_tied_head(model: PreTrainedModel) -> bool:
     return isinstance(output, nn.Linear) and output.weight is model.get_input_embeddings().weight
 
 
-def _part(name: str) -> str:
-    """The part that a parameter of a layer belongs to."""
+def _part(name: str, *, inside: bool) -> str:
+    """The part that a parameter belongs to; what stands behind the layers, `inside` or not, is a head."""
     if re.search(r"[nN]orm|\bln_", name):
         return "norms"
-    if re.search(r"\bcls\.predictions\b", name):  # what BERT has between its layers and its tied matrix
+    if not inside or re.search(r"\bpooler\b", name):  # as what BERT has between its layers and its tied matrix
         return "head"
     inner = r"\b(mlp|feed_forward|experts|intermediate|DenseReluDense)\b|\blayer\.\d+\.output\.dense"
     return "feed_forward" if re.search(inner, name) else "attention"
@@ -268,12 +293,5 @@ def _part(name: str) -> str:
 
 def model_parameters(config: PretrainedConfig) -> Parameters:
     """Count by formula where there is one, else from the module without its numbers."""
-    text = config.get_text_config(decoder=True)
+    text = text_config(config)
     return parameters_of(text) if text.model_type in FAMILIES else counted(empty_model(config))
-
-
-def empty_model(config: PretrainedConfig) -> PreTrainedModel:
-    """The module of a config on the meta device: shapes and no numbers."""
-    with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return model

@@ -35,13 +35,12 @@ from burnish.models.load import (
     Source,
     load_config,
     load_model,
-    quiet,
     read_base,
     read_model,
     source_of,
-    switch_off_dropout,
 )
 from burnish.models.save import SaveDtype, written_model
+from burnish.models.untrained import made
 from burnish.numerics import generator_from
 from burnish.text.borders import Side
 
@@ -130,15 +129,11 @@ def load_specialist(
     """
     config = load_config(name)
     grafted = side_of(config, name=name) == "causal" and not is_specialist(config, kind)
-    if classes:
-        config.num_labels = len(classes)
-        config.id2label = dict(enumerate(classes))
-        config.label2id = {label: number for number, label in enumerate(classes)}
-    auto = _CLASSES[kind][0]
+    name_classes(config, classes)
     if grafted:
-        model, fresh = _around(load_model(name), auto, config)
+        model, fresh = _around(load_model(name), kind, config)
     else:
-        model, fresh = read_base(auto, name, source_of(name), config=config)
+        model, fresh = read_base(_CLASSES[kind][0], name, source_of(name), config=config)
     _begin(model, fresh, seed=seed)
     _make_room(model, tokenizer)
     body = f"{model.base_model_prefix}."
@@ -146,16 +141,32 @@ def load_specialist(
     return Specialist(model=model.requires_grad_(False).eval(), head=head, fresh=tuple(fresh))
 
 
-def _around(causal: PreTrainedModel, auto: Any, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+def name_classes(config: PretrainedConfig, classes: Sequence[str]) -> None:
+    """Write the classes into a config, in the order of their numbers, if there are any."""
+    if classes:
+        config.num_labels = len(classes)
+        config.id2label = dict(enumerate(classes))
+        config.label2id = {label: number for number, label in enumerate(classes)}
+
+
+def made_specialist(kind: Kind, config: PretrainedConfig) -> PreTrainedModel:
+    """A specialist with random weights.
+
+    Raises:
+        ModelError: transformers has none of this family.
+    """
+    try:
+        return made(_CLASSES[kind][0], config)
+    except ValueError as error:
+        why = str(error).strip().splitlines()[0]
+        raise ModelError(f"transformers has no such specialist for {config.model_type}: {why}") from error
+
+
+def _around(causal: PreTrainedModel, kind: Kind, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
     """A specialist around the weights of a causal model, which it shares; and the names of the weights it adds."""
-    with quiet(), torch.random.fork_rng(devices=[]):
-        try:
-            model: PreTrainedModel = auto.from_config(config, dtype=torch.float32)
-        except ValueError as error:
-            why = str(error).strip().splitlines()[0]
-            raise ModelError(f"transformers has no such specialist for {type(causal).__name__}: {why}") from error
+    with torch.random.fork_rng(devices=[]):
+        model = made_specialist(kind, config)
     model.base_model.load_state_dict(causal.base_model.state_dict(), assign=True)
-    switch_off_dropout(model)
     body = f"{model.base_model_prefix}."
     return model, [name for name, _ in model.named_parameters() if not name.startswith(body)]
 

@@ -4,12 +4,14 @@
                                     ──► bytes alive at each stretch of it ──► for all layers, on a straight line
 
 Nothing is computed and no memory is taken: torch runs every operation on shapes (FakeTensorMode) while `LiveBytes`
-counts. Every layer keeps the same for the backward pass, so two depths give the line. The peak of an update stands in
-one of five stretches, and which one depends on the depth, so each has a line of its own:
+counts. Every layer keeps the same for the backward pass, so two depths give the line; an encoder-decoder has a slope
+for each of its stacks, from a third cut. The peak of an update stands in one of a few stretches, and which one depends
+on the depth, so each has a line of its own:
 
     forward     the largest there is while the layers and the log-probs are computed
     head        the backward pass of what stands behind the layers
     top         of the last layer: everything is still kept
+    between     of a decoder's other layers: at its end the decoder's gradients are there, and what the encoder kept
     bottom      of the first layer and the embeddings: all gradients are there
     update      AdamW, which makes its two moments in a first update
 
@@ -31,19 +33,19 @@ from torch._subclasses.fake_tensor import (
 )
 from transformers import PretrainedConfig, PreTrainedModel
 
-from burnish.batch import Tree, pack
+from burnish.batch import Item
 from burnish.errors import ModelError
 from burnish.models.adapters import Adapter, add_adapter
 from burnish.models.blockwise import forget_masks
-from burnish.models.layers import layers_of
-from burnish.models.parameters import empty_model
+from burnish.models.layers import depths_of, stacked_layers
+from burnish.models.untrained import Make, causal_model, empty_model, text_config
 from burnish.numerics import cast_weights
 from burnish.training.live_bytes import LiveBytes
 from burnish.training.optimizer import AdamW, MasterOptimizer
 from burnish.training.part import trainable_parameters
 
-DEPTHS = (2, 3)
-"""Layers of the two models; with fewer than 2 the first layer would be the last."""
+FEWEST = 2
+"""Layers of the shortest model; with fewer the first layer would be the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Stretches:
     Attributes:
         kept: alive between the forward and the backward pass.
         forward, head, top, bottom, update: the most in each stretch.
+        between: of an encoder-decoder, else 0.
     """
 
     kept: int
@@ -61,6 +64,13 @@ class Stretches:
     top: int
     bottom: int
     update: int
+    between: int = 0
+
+
+def adapted(model: PreTrainedModel, adapter: Adapter) -> nn.Module:
+    """The model with a fresh adapter."""
+    found: nn.Module = add_adapter(model, adapter, seed=0)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +84,8 @@ class Rehearsal:
         adapter: trained in place of all weights, or None.
         dtype: of the computation.
         twice: gradient checkpointing.
+        make: a model of a config.
+        adapt: puts the adapter on it.
     """
 
     config: PretrainedConfig
@@ -82,43 +94,46 @@ class Rehearsal:
     adapter: Adapter | None
     dtype: torch.dtype
     twice: bool = False
+    make: Make = causal_model
+    adapt: Callable[[PreTrainedModel, Adapter], nn.Module] = adapted
 
 
-def rehearsed(rehearsal: Rehearsal, trees: Sequence[Tree]) -> Stretches:
-    """What one update on a micro-batch of `trees` holds.
+def rehearsed(rehearsal: Rehearsal, items: Sequence[Item]) -> Stretches:
+    """What one update on a micro-batch of `items` holds.
 
     Raises:
         ModelError: the part decides by numbers what it computes, as positions do that are scaled by the row's length.
     """
-    config = rehearsal.config.get_text_config(decoder=True)
-    layers = int(config.num_hidden_layers)
+    config = text_config(rehearsal.config)
+    depths = depths_of(config)
+    shortest = (FEWEST,) * len(depths)
+    longer = [tuple(depth + (stack == one) for one, depth in enumerate(shortest)) for stack in range(len(depths))]
     try:
-        found = [_measured(rehearsal, depth, trees) for depth in DEPTHS]
+        base, *others = [_measured(rehearsal, cut, items) for cut in (shortest, *longer)]
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise ModelError(
             f"the memory of this run cannot be foretold: in this layout a {config.model_type} decides by numbers what "
             f"it computes ({error}); burnish VERB ... --dry-run checks the run without its costs"
         ) from error
-    first, second = found
-    return Stretches(**{name: _line(first[name], second[name], layers) for name in first})
+    return Stretches(**{name: _line(value, [other[name] for other in others], depths) for name, value in base.items()})
 
 
-def _line(first: int, second: int, layers: int) -> int:
-    """The value at `layers` of the line through the values at the two depths."""
-    return first + (second - first) * (layers - DEPTHS[0]) // (DEPTHS[1] - DEPTHS[0])
+def _line(first: int, others: Sequence[int], depths: Sequence[int]) -> int:
+    """The value at `depths`, from that of the shortest model and of those with one layer more in each stack."""
+    return first + sum((other - first) * (depth - FEWEST) for other, depth in zip(others, depths, strict=True))
 
 
-def _measured(rehearsal: Rehearsal, depth: int, trees: Sequence[Tree]) -> dict[str, int]:
-    part, model = empty_part(rehearsal, depth)
+def _measured(rehearsal: Rehearsal, depths: tuple[int, ...], items: Sequence[Item]) -> dict[str, int]:
+    part, model = empty_part(rehearsal, *depths)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
-            return _update(part, model, rehearsal, trees, live)
+            return _update(part, model, rehearsal, items, live)
     finally:
         forget_masks()  # those made here have no numbers
 
 
 def _update(
-    part: nn.Module, model: PreTrainedModel, rehearsal: Rehearsal, trees: Sequence[Tree], live: LiveBytes
+    part: nn.Module, model: PreTrainedModel, rehearsal: Rehearsal, items: Sequence[Item], live: LiveBytes
 ) -> dict[str, int]:
     _place(part)
     named = trainable_parameters(part)
@@ -126,8 +141,8 @@ def _update(
     cast_weights(model, rehearsal.dtype)
     optimizer = MasterOptimizer(named, AdamW(), exact)
     del exact
-    batch = pack(trees)
-    laps = _Laps(live, layers_of(model))
+    batch = type(items[0]).collate(items)
+    laps = _Laps(live, stacked_layers(model))
     part.train()
     outputs = part(batch, rehearsal.reads)
     laps.end("forward")
@@ -143,12 +158,14 @@ def _update(
 class _Laps:
     """The most bytes alive in each stretch, beyond those at the beginning."""
 
-    def __init__(self, live: LiveBytes, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, live: LiveBytes, stacks: Sequence[Sequence[nn.Module]]) -> None:
         self.live = live
         self.before = live.now
         self.found: dict[str, int] = {}
         live.lap()
-        for layer, stretch in ((layers[-1], "head"), (layers[-2], "top")):
+        last, *earlier = reversed(stacks)
+        ends = [(last[-1], "head"), (last[-2], "top"), *((encoder[-1], "between") for encoder in earlier)]
+        for layer, stretch in ends:
             layer.register_forward_hook(self._hook(stretch))
 
     def end(self, stretch: str) -> None:
@@ -166,15 +183,16 @@ class _Laps:
         return hook
 
 
-def empty_part(rehearsal: Rehearsal, depth: int) -> tuple[nn.Module, PreTrainedModel]:
-    """The part over a model of `depth` layers, ready to be trained, and that model; on the meta device."""
-    model = empty_model(shortened(rehearsal.config, depth)).requires_grad_(False)
+def empty_part(rehearsal: Rehearsal, *depths: int) -> tuple[nn.Module, PreTrainedModel]:
+    """The part over a model of so many layers (and so many in a decoder beside them), ready to be trained, and that
+    model; on the meta device."""
+    model = empty_model(shortened(rehearsal.config, *depths), rehearsal.make).requires_grad_(False)
     with torch.device("meta"):
         part = rehearsal.build(model)
         if rehearsal.adapter is None:
             model.requires_grad_(True)
         else:
-            add_adapter(model, rehearsal.adapter, seed=0)
+            rehearsal.adapt(model, rehearsal.adapter)
     if rehearsal.twice:
         model.activation_checkpointing_enable({"use_reentrant": False})
     return part, model
@@ -193,12 +211,20 @@ def _place(part: nn.Module) -> None:
             setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
-def shortened(config: PretrainedConfig, layers: int) -> PretrainedConfig:
-    """The same config with fewer layers; what it says of each layer is cut to as many."""
-    config = copy.deepcopy(config.get_text_config(decoder=True))
+def shortened(config: PretrainedConfig, layers: int, decoder_layers: int | None = None) -> PretrainedConfig:
+    """The same config with fewer layers; what it says of each layer is cut to as many.
+
+    Args:
+        config: of any depth.
+        layers: that it gets; of an encoder-decoder its encoder.
+        decoder_layers: that a decoder beside an encoder gets; as many if not given.
+    """
+    config = copy.deepcopy(text_config(config))
     full = int(config.num_hidden_layers)
     for name, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == full:
             setattr(config, name, [value[index % full] for index in range(layers)])
     config.num_hidden_layers = layers
+    if config.is_encoder_decoder:
+        config.num_decoder_layers = layers if decoder_layers is None else decoder_layers
     return config

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from burnish.batch import Branch, Tree, pack
 from burnish.models.flops import Extent, forward_flops, needed_extent, padded_extent, training_flops, tree_extent
@@ -15,6 +14,7 @@ from burnish.models.lora import Lora, add_lora
 from burnish.models.parameters import Parameters, parameters_of
 from burnish.numerics import generator_from
 from tests.models.tiny import VOCABULARY, tiny_model
+from tests.models.torch_flops import torch_flops
 
 
 def tree(*lengths: int) -> Tree:
@@ -30,27 +30,8 @@ LONG = [tree(270, 40, 35, 5)]
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox", "phi3")
 
 
-def fused_attention(query, key, value, *args, out_shape=None, **others) -> int:
-    """The CPU's fused attention, which torch's counter leaves out: queries times keys, twice."""
-    return 4 * query[0] * query[1] * query[2] * key[2] * query[3]
-
-
-def fused_attention_backward(gradient, query, key, *args, out_shape=None, **others) -> int:
-    """Its backward pass, which computes the weights again."""
-    return 10 * query[0] * query[1] * query[2] * key[2] * query[3]
-
-
 def count(part: LanguageModel, *, backward: bool, trees: Sequence[Tree] = TREES) -> int:
-    aten = torch.ops.aten
-    known = {
-        aten._scaled_dot_product_flash_attention_for_cpu: fused_attention,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: fused_attention_backward,
-    }
-    with FlopCounterMode(display=False, custom_mapping=known) as counter, torch.set_grad_enabled(backward):
-        found = part(pack(trees), frozenset({"logp"}))["logp"]
-        if backward:
-            found.sum().backward()
-    return int(counter.get_total_flops())
+    return torch_flops(part, pack(trees), frozenset({"logp"}), backward=backward)
 
 
 def test_the_extent_of_trees():

@@ -10,7 +10,7 @@ from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
 from burnish.models.language import LanguageModel, LayoutName
 from burnish.models.lora import Dora, Lora, add_lora
-from burnish.models.parameters import empty_model
+from burnish.models.untrained import empty_model
 from tests.models.tiny import tiny_model
 
 PROMPT, ANSWERS = [5, 9, 13], ([7, 8, 9, 30], [21, 2])

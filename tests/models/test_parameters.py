@@ -9,7 +9,8 @@ import torch
 from transformers import GPT2Config, LlamaConfig, MixtralConfig, Qwen3MoeConfig
 
 from burnish.errors import ModelError
-from burnish.models.parameters import FAMILIES, counted, empty_model, model_parameters, parameters_of
+from burnish.models.parameters import FAMILIES, counted, model_parameters, parameters_of
+from burnish.models.untrained import empty_model
 from tests.models.tiny import ARCHITECTURES, PADDED, tiny_model
 
 LLAMA_2_13B = LlamaConfig(

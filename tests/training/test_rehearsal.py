@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import LlamaConfig, PreTrainedModel
+from transformers import LlamaConfig, PreTrainedModel, T5Config
 
 from burnish.batch import Branch, Tree, pack
 from burnish.errors import ModelError
@@ -18,6 +20,7 @@ from burnish.training.optimizer import AdamW, MasterOptimizer
 from burnish.training.part import trainable_parameters
 from burnish.training.rehearsal import Rehearsal, Stretches, rehearsed, shortened
 from tests.models.tiny import ARCHITECTURES, tiny_model
+from tests.models.tiny_rows import CONFIGS, KINDS
 
 LAYERS = 6
 READS = frozenset({"logp"})
@@ -41,9 +44,18 @@ def language(model: PreTrainedModel) -> LanguageModel:
 
 def done(adapter: Lora | None, dtype: torch.dtype) -> int:
     """The most bytes alive in an update of the whole model, beyond those before it."""
+
+    def made() -> PreTrainedModel:
+        return type(tiny_model("llama"))(config())
+
+    return updated(made, language, READS, TREES[:1], adapter, dtype)
+
+
+def updated(make, build, reads, items, adapter: Lora | None, dtype: torch.dtype) -> int:
+    """The same of any model and micro-batch."""
     with LiveBytes() as live:
-        model = type(tiny_model("llama"))(config()).requires_grad_(adapter is None)
-        part = language(model)
+        model = make().requires_grad_(adapter is None)
+        part = build(model)
         if adapter is not None:
             add_lora(model, adapter, seed=0)
         named = trainable_parameters(part)
@@ -54,13 +66,15 @@ def done(adapter: Lora | None, dtype: torch.dtype) -> int:
         live.lap()
         before = live.now
         part.train()
-        part(pack(TREES[:1]), READS)["logp"].sum().backward()
+        outputs = part(type(items[0]).collate(items), reads)
+        torch.stack([output.sum() for output in outputs.values()]).sum().backward()
+        del outputs
         optimizer.step(1.0)
     return live.peak - before
 
 
 def most(found: Stretches) -> int:
-    return max(found.forward, found.head, found.top, found.bottom, found.update)
+    return max(found.forward, found.head, found.top, found.between, found.bottom, found.update)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -68,6 +82,36 @@ def most(found: Stretches) -> int:
 def test_what_is_rehearsed_is_what_happens(adapter, dtype):
     rehearsal = Rehearsal(config=config(), build=language, reads=READS, adapter=adapter, dtype=dtype)
     assert most(rehearsed(rehearsal, TREES[:1])) == pytest.approx(done(adapter, dtype), rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_rehearsed_on_rows_is_what_happens(name, dtype):
+    """With three layers and, in the decoder, five: the rehearsal has two or three."""
+    kind = KINDS[name]
+    rehearsal = Rehearsal(
+        config=kind.config, build=kind.part, reads=kind.reads, adapter=None, dtype=dtype, make=kind.make
+    )
+    for items in (kind.items, kind.items * 8):
+        expected = updated(kind.model, kind.part, kind.reads, items, None, dtype)
+        assert most(rehearsed(rehearsal, items)) == pytest.approx(expected, rel=0.02)
+
+
+def test_where_a_decoder_is_done_its_gradients_stand_beside_what_the_encoder_kept():
+    """A long source with a short target: a decoder that is deeper by a layer adds its float32 gradients there, and next
+    to nothing at the top."""
+    kind = KINDS["spans"]
+    source = replace(kind.items[0], tokens=kind.items[0].tokens * 20)
+    found = []
+    for layers in (5, 6):
+        config = T5Config(**{**CONFIGS["t5"].to_dict(), "num_decoder_layers": layers})
+        rehearsal = Rehearsal(
+            config=config, build=kind.part, reads=kind.reads, adapter=None, dtype=torch.bfloat16, make=kind.make
+        )
+        found.append(rehearsed(rehearsal, [source]))
+    weights = 8 * 32 * 64 + 3 * 32 * 48
+    assert found[1].between - found[0].between == pytest.approx(4 * weights, rel=0.05)
+    assert found[1].between > found[1].kept
 
 
 def test_no_memory_is_taken_for_a_large_model():
@@ -146,3 +190,9 @@ def test_what_a_config_says_of_each_layer_is_cut_too():
     found = shortened(tiny_model("gemma2").config, 3)
     assert found.layer_types == ["sliding_attention", "full_attention", "sliding_attention"]
     assert ARCHITECTURES["gemma2"][1]["layer_types"] == ["sliding_attention", "full_attention"]
+
+
+def test_an_encoder_decoder_is_cut_in_both_its_stacks():
+    found = shortened(CONFIGS["t5"], 2, 4)
+    assert (found.num_layers, found.num_decoder_layers, found.decoder_start_token_id) == (2, 4, 0)
+    assert shortened(CONFIGS["t5"], 2).num_decoder_layers == 2

@@ -41,6 +41,10 @@ BLOCK = 128
 LEAST_HEAD = 16
 """Smallest size of a head that the kernels take; no model of use has smaller ones."""
 
+VARIANTS = 64
+"""Kernels that one process may compile: with and without a gradient, a window and a cap, of short and long rows, for
+the heads of every model that it runs. Beyond torch's own 8 a run would end."""
+
 _wanted: ContextVar[AttentionName] = ContextVar("attention", default="auto")
 
 
@@ -218,9 +222,14 @@ def _capped(cap: float) -> Callable[..., Tensor]:
 
 
 @functools.cache
-def _compiled() -> Callable[..., Any]:
+def _compiled(backend: str = "inductor") -> Callable[..., Any]:
     """FlexAttention as kernels; for rows of any length, and never silently as the slow definition."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=True, fullgraph=True)
-    return compiled
+    compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=True, fullgraph=True, backend=backend)
+
+    def call(*states: Tensor, **asked: Any) -> Any:
+        with torch._dynamo.config.patch(recompile_limit=VARIANTS):
+            return compiled(*states, **asked)
+
+    return call

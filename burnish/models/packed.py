@@ -34,7 +34,7 @@ def packed(model: nn.Module, rows: int) -> Iterator[None]:
         rows: how many are computed at a time, mostly.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and _suits(layer)]
-    if not _kernel_is_there():
+    if layers and not _kernel_is_there():
         layers = []
     try:
         for layer in layers:

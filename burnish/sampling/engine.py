@@ -8,6 +8,9 @@ share it. How many prompts and samples are held at a time is what the cache's to
 
 New prompts are read when a quarter of the rows is free, so that prefills stay large; samples of a prompt that is there
 start at once. Each sample draws from its own stream of uniform numbers, keyed by seed, request and sample number.
+
+On a GPU the draw is made there too. What a step reads from the device are the tokens drawn and their log-probs: no
+layer waits for it.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class InProcessEngine:
         policy_version: which weights these are; stamped on every sample. Assign it anew when they have changed.
         cache_tokens: tokens that the cache may hold, over all prompts and samples.
         max_rows: samples decoded at a time.
-        rules: change the logits before the temperature.
+        rules: change the logits before the temperature, on the device of the model.
 
     Raises:
         ModelError: the model cannot run the tree layout, which cached decoding needs.
@@ -243,16 +246,16 @@ class _Run:
         self._take(0, self._logits(hidden[:, 0]))
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        """(n, D) -> (n, V) float32, on the CPU; by the model's own layer, which may be packed."""
+        """(n, D) -> (n, V) float32, by the model's own layer, which may be packed."""
         products: Tensor = self.engine.part.model.get_output_embeddings()(hidden)
-        return self.head.shaped(products).cpu()
+        return self.head.shaped(products)
 
     def _take(self, first: int, logits: Tensor) -> None:
         """Choose the next token of the rows from `first` on, and let finished ones go."""
         rows = self.rows[first:]
         for rule in self.engine.rules:
             logits = rule(logits, [row.tokens for row in rows])
-        uniform = torch.stack([row.uniform[len(row.tokens)] for row in rows])
+        uniform = torch.stack([row.uniform[len(row.tokens)] for row in rows]).to(self.device)
         tokens, logps = choose(logits, uniform, self.decoding)
         finished = set()
         for index, (row, token, logp) in enumerate(

@@ -21,6 +21,7 @@ from burnish.batch import Tree, TreeBatch
 from burnish.errors import ModelError
 from burnish.models.adapters import adapter_off
 from burnish.models.attention import TreeLayout
+from burnish.models.flex import FlexLayout, attention_for
 from burnish.models.four_bits import Held, held_as
 from burnish.models.language import LanguageModel, language_model
 from burnish.models.logprobs import Head
@@ -106,10 +107,11 @@ def _identity(source: str, held: Held, trees: Sequence[Tree], train: Training, t
         "trees": trees_digest(trees),
         "template": template_hash,
         "layout": train.layout,
+        "attention": attention_for(default_device())[0],
         "token_budget": train.token_budget,
         **_numerics(train.precision),
         "versions": {"burnish": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
-        "code": source_keys((LanguageModel, TreeLayout, Head, TreeBatch)),
+        "code": source_keys((LanguageModel, TreeLayout, FlexLayout, Head, TreeBatch)),
     }
 
 

@@ -119,7 +119,9 @@ def learned(
     seed: int,
     ranks: Ranks,
 ) -> Start | None:
-    """The start model with the float32 masters of a run, not the rounded weights that were computed with.
+    """The start model on the CPU with the float32 masters of a run, not the rounded weights that were computed with.
+
+    On the CPU, because it is saved and compared with what is read back there: a GPU rounds otherwise.
 
     `start` must not be used afterwards. The other arguments are those of `started`. All ranks must call it; those that
     do not lead get None.
@@ -129,7 +131,7 @@ def learned(
         deque(values, maxlen=0)
         return None
     if adapter is None and not any(rows_of(master) for master in masters.values()):
-        start.module.float()
+        start.module.to("cpu").float()
     else:  # weights that do not train were rounded, others are divided
         start = started(start.source, build, adapter=adapter, seed=seed)
     put(values, start.module)

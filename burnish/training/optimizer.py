@@ -187,7 +187,8 @@ class MasterOptimizer:
                 moments = {key: torch.zeros_like(master) for key in ("exp_avg", "exp_avg_sq")}
                 for key, moment in moments.items():
                     held(moment).copy_(tensors[f"adam.{key}.{name}"])
-                self.adam.state[master] = {"step": tensors[f"adam.step.{name}"].clone(), **moments}
+                step = tensors[f"adam.step.{name}"].to(master.device, copy=True)  # the fused update reads it there
+                self.adam.state[master] = {"step": step, **moments}
             if self.muon is not None and f"muon.momentum.{name}" in tensors:
                 momentum = tensors[f"muon.momentum.{name}"].to(master.device, copy=True)
                 self.muon.state[master] = {"momentum_buffer": momentum}

@@ -214,6 +214,16 @@ def test_a_whole_model_has_the_same_log_probs_and_gradients(uncompiled, monkeypa
         assert float((found["flex"][1][parameter] - gradient).abs().max()) < 1e-3 * max(1, float(gradient.abs().max()))
 
 
+def test_models_with_other_heads_do_not_use_up_what_may_be_compiled():
+    """torch ends a whole graph at its ninth variant; a run with a policy, a critic and reward models has more."""
+    call, segments = flex._compiled("eager"), segments_of(TREES)
+    with torch.no_grad():
+        for heads, shared, size in [(2 * n, n, s) for n in (1, 2, 3, 4) for s in (16, 32, 48)]:
+            states = [torch.randn(1, n, segments[-1].stop, size) for n in (heads, shared, shared)]
+            found = FlexLayout(segments, CPU, call=call).attend(0, *states, PLAIN)
+            assert float((found - TreeLayout(segments).attend(0, *states, PLAIN)).abs().max()) < 1e-5
+
+
 @pytest.mark.slow
 def test_the_compiled_forward_pass_reads_the_right_blocks():
     """Compiled for the CPU, where blocks that the mask leaves out are not visited; needs a C++ compiler.

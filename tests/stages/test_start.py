@@ -11,7 +11,8 @@ import torch
 from burnish.models.adapters import Lora
 from burnish.models.language import language_model
 from burnish.models.load import load_model
-from burnish.stages.start import own_memory, started
+from burnish.stages.start import learned, own_memory, started
+from burnish.training.parallel import Ranks
 from tests.models.tiny import tiny_model
 from tests.stages.tiny_chat import write_model
 
@@ -48,6 +49,17 @@ def test_frozen_weights_stay_where_they_are(folder):
     start = started(str(folder), language_model, adapter=Lora(rank=2), seed=0)
     file = folder / "model.safetensors"
     assert any(mapped_from(file, weight) for weight in start.plain.parameters() if not weight.requires_grad)
+
+
+def test_what_was_learned_on_a_gpu_is_saved_on_the_cpu(folder, monkeypatch):
+    """What is read back to be compared is there too; bf16 products of two devices differ by more than is allowed."""
+    start, seen = started(str(folder), language_model, adapter=None, seed=0), []
+    masters = {name: torch.nn.Parameter(weight.detach() + 1) for name, weight in start.module.named_parameters()}
+    monkeypatch.setattr(start.module, "to", lambda device: seen.append(device) or start.module)
+    found = learned(start, masters, language_model, adapter=None, seed=0, ranks=Ranks())
+    assert seen == ["cpu"]
+    assert found is not None
+    assert all(torch.equal(weight, masters[name]) for name, weight in found.module.named_parameters())
 
 
 def test_values_and_ties_are_kept():

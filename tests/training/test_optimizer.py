@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from burnish.training.optimizer import AdamW, MasterOptimizer, put
+from burnish.training.optimizer import PIECE, AdamW, MasterOptimizer, put
 
 SETTINGS = AdamW(learning_rate=0.05, beta1=0.8, beta2=0.95, epsilon=0.01, weight_decay=0.2)
 FACTORS = [1.0, 0.5, 0.0, 0.25, 1.0]
@@ -63,6 +63,19 @@ def test_bf16_parameters_are_the_rounded_masters():
     assert torch.equal(parameter.detach(), master.to(torch.bfloat16))
     assert torch.allclose(master.double(), by_the_paper(SETTINGS), atol=1e-5)
     assert not torch.equal(master, parameter.detach().float())
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (PIECE + 5,), (2 * PIECE + 1, 3)])
+def test_gradients_of_any_length_are_added_whole(shape: tuple[int, ...]):
+    """They are added some rows at a time: none is left out, and none is added twice."""
+    parameter = nn.Parameter(torch.zeros(shape, dtype=torch.bfloat16))
+    optimizer = MasterOptimizer({"weight": parameter}, SETTINGS)
+    expected = torch.zeros(shape)
+    for seed in range(3):
+        factor = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(torch.bfloat16)
+        (parameter * factor).sum().backward()
+        expected += factor.float()
+    assert torch.equal(optimizer.masters["weight"].grad, expected)
 
 
 def test_float32_parameters_are_their_own_masters():

@@ -15,7 +15,7 @@ from burnish.models.language import LanguageModel
 from burnish.models.lora import Lora, add_lora
 from burnish.numerics import TOLERANCE, generator_from
 from burnish.protocols import Decoding, Request, Sample
-from burnish.sampling.cache import Cache, Decode, Prefill
+from burnish.sampling.cache import WIDTH_STEP, Cache, Decode, Prefill
 from burnish.sampling.engine import InProcessEngine
 from tests.models.tiny import VOCABULARY, tiny_model
 
@@ -71,15 +71,31 @@ def test_greedy_equals_generate(name: str):
     """
     asked = requests(4)
     found = engine(name).sample(asked, Decoding(temperature=0, max_tokens=12), seed=0)
+    for (sample,), expected in zip(found, generated(name, asked, 12), strict=True):
+        assert sample.tokens == expected
+        assert sample.logps == (0.0,) * len(sample.tokens)
+
+
+def generated(name: str, asked: list[Request], max_tokens: int) -> list[tuple[int, ...]]:
+    """Greedy tokens by transformers' own loop, one prompt at a time."""
     model = tiny_model(name)
     model.set_attn_implementation("eager")
-    for request, (sample,) in zip(asked, found, strict=True):
-        row = torch.tensor([list(request.prompt)])
-        out = model.generate(
-            row, attention_mask=torch.ones_like(row), do_sample=False, max_new_tokens=12, eos_token_id=2, pad_token_id=0
-        )
-        assert sample.tokens == tuple(out[0, row.shape[1] :].tolist())
-        assert sample.logps == (0.0,) * len(sample.tokens)
+    told = {"do_sample": False, "max_new_tokens": max_tokens, "eos_token_id": 2, "pad_token_id": 0}
+    rows = [torch.tensor([list(request.prompt)]) for request in asked]
+    found = [model.generate(row, attention_mask=torch.ones_like(row), **told) for row in rows]
+    return [tuple(out[0, row.shape[1] :].tolist()) for row, out in zip(rows, found, strict=True)]
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2-sliding"])
+def test_rows_that_outgrow_the_width_that_is_read_equal_generate(name: str):
+    """The cache is as wide as what it holds needs, in steps; prompts and answers here pass several of them."""
+    asked = [
+        Request(id=str(n), prompt=tuple(range(3, 3 + n))) for n in (WIDTH_STEP - 1, WIDTH_STEP, 2 * WIDTH_STEP - 2)
+    ]
+    found = engine(name).sample(asked, Decoding(temperature=0, max_tokens=2 * WIDTH_STEP + 2), seed=0)
+    expected = generated(name, asked, 2 * WIDTH_STEP + 2)
+    assert [sample.tokens for (sample,) in found] == expected
+    assert max(map(len, expected)) > 2 * WIDTH_STEP
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,15 +59,29 @@ class Front(Attached):
         """
 
     @abstractmethod
-    def rows(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        """Hidden states of padded rows by the model's own attention. (B, L) each -> (B, L, D)
+    def row_inputs(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Mapping[str, Any]:
+        """How padded rows are given to the model's own attention. (B, L) each
 
         Args:
             model: that it stands in.
             tokens: without the virtual ones.
             mask: 1 on tokens, 0 on padding.
             positions: those without the virtual tokens.
+
+        Returns:
+            The decoder's arguments.
         """
+
+    @property
+    @abstractmethod
+    def computed_in_rows(self) -> int:
+        """How many virtual tokens the layers compute at the beginning of a padded row; in the tree layout all."""
+
+    def rows(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        """Hidden states of the own tokens of padded rows; the arguments are those of `row_inputs`. (B, L, D)"""
+        out: Any = model.get_decoder()(**self.row_inputs(model, tokens, mask, positions), use_cache=False)
+        states: Tensor = out.last_hidden_state[:, self.computed_in_rows :]
+        return states
 
     @abstractmethod
     def vectors(self) -> Tensor:

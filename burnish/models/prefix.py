@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class Prefix(Front):
         """The tokens as they are, and a layout that puts keys and values at the places."""
         return {"input_ids": tokens}, _Prefixed(layout, self.keys_and_values(), places, len(places) // self.length)
 
-    def rows(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+    def row_inputs(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Mapping[str, Any]:
         """Rows behind a cache that holds the keys and values.
 
         Raises:
@@ -93,15 +93,17 @@ class Prefix(Front):
         cache = DynamicCache()
         for layer in range(self.shape.layers):
             cache.update(pairs[2 * layer], pairs[2 * layer + 1], layer)
-        out = model.get_decoder()(
-            input_ids=tokens,
-            attention_mask=self.longer(mask),
-            position_ids=positions + self.length,
-            past_key_values=cache,
-            use_cache=False,
-        )
-        states: Tensor = out.last_hidden_state
-        return states
+        return {
+            "input_ids": tokens,
+            "attention_mask": self.longer(mask),
+            "position_ids": positions + self.length,
+            "past_key_values": cache,
+        }
+
+    @property
+    def computed_in_rows(self) -> int:
+        """None: they stand in the cache."""
+        return 0
 
     def vectors(self) -> Tensor:
         """All numbers of each virtual token. (P, 2 layers heads size)"""

@@ -10,7 +10,7 @@ is peft's prompt tuning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -52,18 +52,20 @@ class Prompt(Front):
         own = self.embeddings.to(found.dtype).repeat(len(places) // self.length, 1)
         return {"inputs_embeds": found.index_copy(1, places, own[None])}, layout
 
-    def rows(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+    def row_inputs(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, positions: Tensor) -> Mapping[str, Any]:
         """Rows of embeddings that begin with its own."""
         found: Tensor = model.get_input_embeddings()(tokens)
         own = self.embeddings.to(found.dtype).expand(len(tokens), -1, -1)
-        out = model.get_decoder()(
-            inputs_embeds=torch.cat([own, found], dim=1),
-            attention_mask=self.longer(mask),
-            position_ids=torch.arange(self.length + tokens.shape[1], device=tokens.device).expand(len(tokens), -1),
-            use_cache=False,
-        )
-        states: Tensor = out.last_hidden_state[:, self.length :]
-        return states
+        return {
+            "inputs_embeds": torch.cat([own, found], dim=1),
+            "attention_mask": self.longer(mask),
+            "position_ids": torch.arange(self.length + tokens.shape[1], device=tokens.device).expand(len(tokens), -1),
+        }
+
+    @property
+    def computed_in_rows(self) -> int:
+        """All of them."""
+        return self.length
 
     def vectors(self) -> Tensor:
         """The embeddings. (P, D)"""

@@ -10,8 +10,6 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import Tree
 from burnish.config import settings
-from burnish.errors import ConfigError
-from burnish.models.adapters import virtual_tokens
 from burnish.models.routed import ROUND, is_routed, routed_language_model
 from burnish.objectives.balance import Balanced, balanced
 from burnish.objectives.objective import Objective
@@ -27,14 +25,7 @@ class LikelihoodStage(PolicyStage):
     """The fields of every verb that trains by likelihood."""
 
     def goal_over(self, config: PretrainedConfig) -> Objective:
-        """The goal, balanced over the experts if there are some.
-
-        Raises:
-            ConfigError: the adapter puts tokens in front of every prompt, which the gates have no noise for.
-        """
-        if is_routed(config) and virtual_tokens(self.adapter):
-            what = "the adapter puts tokens in front of each prompt, and the gates of a mixture of experts take none"
-            raise ConfigError([f"{what}; give --adapter.kind lora or dora"])
+        """The goal, balanced over the experts if there are some."""
         return balanced(self.goal(), config)
 
     def module(self, model: PreTrainedModel) -> Module:

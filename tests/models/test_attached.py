@@ -268,7 +268,13 @@ def test_bottlenecks_stand_where_they_are_asked_for():
     assert names[1] == [f"{layer}.feed_forward_bottleneck" for layer in layers]
 
 
-def test_a_mixture_that_counts_its_tokens_refuses_virtual_ones():
-    part = RoutedLanguageModel(with_adapter("prompt", "noisy_moe"), seed=0)
-    with pytest.raises(ModelError, match=r"no place for virtual tokens in front of prompts; set adapter.kind to lora"):
-        part(BATCH, LOGP)
+@pytest.mark.parametrize("kind", FRONTS)
+@torch.no_grad()
+def test_a_mixture_counts_its_own_tokens_and_no_virtual_ones(kind):
+    reads = LOGP | {"expert_tokens", "expert_importance"}
+    expected = logps(with_adapter(kind, "noisy_moe"))
+    for layout in ("tree", "padded"):
+        found = RoutedLanguageModel(with_adapter(kind, "noisy_moe"), layout=layout, seed=0)(BATCH, reads)
+        assert (found["logp"] - expected).abs().max() <= 5e-5
+        assert found["expert_tokens"].sum(-1).tolist() == [2.0 * BATCH.num_tokens] * 2
+        assert found["expert_importance"].sum(-1).tolist() == pytest.approx([BATCH.num_tokens] * 2)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from burnish.batch import pack
 from burnish.cli.costs import lines_of
 from burnish.config import load
 from burnish.errors import ConfigError
+from burnish.models.front import num_virtual
 from burnish.models.language import language_model
 from burnish.models.load import load_model
 from burnish.models.mixture import NoisyMoeForCausalLM
@@ -140,11 +143,34 @@ def test_a_plan_counts_active_experts_and_the_pass_of_the_statistics(world: Path
     assert {phase.name for phase in costs.phases} == {"load", "train", "save"}
 
 
-def test_virtual_tokens_have_no_noise_and_are_refused(world: Path, base: Path):
-    adapter = {"adapter": {"kind": "prefix", "length": 2}, "adapter_only": True}
-    asked = {"model": str(base), "data": str(world / "chats.jsonl"), **adapter}
-    with pytest.raises(ConfigError, match="in front of each prompt, and the gates of a mixture"):
-        demand_of(load(SFTStage, asked))
+@pytest.mark.parametrize("kind", ["prefix", "prompt", "bottleneck"])
+def test_what_stands_beside_the_weights_is_trained_resumed_planned_and_read(
+    world: Path, base: Path, tmp_path: Path, kind: str
+):
+    size = {"width": 4} if kind == "bottleneck" else {"length": 2}
+    made = {
+        "model": str(base),
+        "data": str(world / "chats.jsonl"),
+        "steps": 3,
+        "train": {**FAST, "checkpoint_every": 1},
+        "adapter": {"kind": kind, **size},
+        "adapter_only": True,
+    }
+    stage = load(SFTStage, made)
+    whole = run(stage, tmp_path / "whole")
+    run_killed(stage, tmp_path / "cut", after=2)
+    assert digest(run(stage, tmp_path / "cut")) == digest(whole)
+    assert lines(whole)[-1]["load"] > 0
+    costs = costs_of(stage, measure=False)
+    saved = load_file(whole / "model" / "adapter_model.safetensors")
+    assert costs.trainable == sum(value.numel() for value in saved.values())
+    read = language_model(load_model(str(whole)))
+    assert num_virtual(read.model) == size.get("length", 0)
+    trees = stage.prepared(lambda line: None).trees[:2]
+    before = language_model(load_model(str(base)))
+    with torch.no_grad():
+        found, start = (part(pack(trees), frozenset({"logp"}))["logp"] for part in (read, before))
+    assert float((found - start).abs().max()) > 1e-3
 
 
 def test_only_training_by_likelihood_is_noisy(world: Path, base: Path):

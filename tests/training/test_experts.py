@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from burnish.batch import Branch, Tree, pack
+from burnish.models.adapters import add_adapter
 from burnish.models.gate import squared_variation
+from burnish.models.prefix import PrefixTuning
+from burnish.models.prompt import PromptTuning
 from burnish.models.routed import ROUND, RoutedLanguageModel, counts_once, gate_noise, routed_language_model
+from burnish.numerics import generator_from
 from burnish.objectives.balance import Balanced, BalancedGroups, balanced
 from burnish.objectives.dpo import DPO
 from burnish.objectives.objective import Objective
@@ -174,6 +178,59 @@ def test_computing_activations_twice_agrees():
     part = part_of()
     part.language.model.train().activation_checkpointing_enable({"use_reentrant": False})
     assert_same(update(part, most=5))
+
+
+# Virtual tokens -------------------------------------------------------------------------------------------------------
+
+FRONTS = {
+    "prompt": PromptTuning(length=2),
+    "prefix": PrefixTuning(length=2),
+    "prefix-network": PrefixTuning(length=2, hidden=4),
+}
+
+
+def front_part(kind: str, layout: str = "tree") -> RoutedLanguageModel:
+    """A part whose virtual tokens alone are trained, moved so that they matter."""
+    part = routed_language_model(tiny_model("noisy_moe"), layout=layout, seed=7)
+    add_adapter(part.language.model, FRONTS[kind], seed=0)
+    with torch.no_grad():
+        for name, parameter in part.named_parameters():
+            if parameter.requires_grad:
+                parameter += 0.3 * torch.randn(parameter.shape, generator=generator_from("moved", name))
+    return part
+
+
+@pytest.mark.parametrize("kind", FRONTS)
+def test_virtual_tokens_have_one_gradient_for_layouts_splits_and_ranks(kind):
+    gradient, metrics = update(front_part(kind))
+    assert float(gradient.norm()) > 1e-3
+    assert metrics["importance"] > 0 < metrics["load"]
+    others = [update(front_part(kind, layout), **how) for layout in ("tree", "padded") for how in ({}, {"most": 3})]
+    copies = [front_part(kind) for _ in range(2)]
+    shared = on_ranks(2, lambda ranks: update(copies[ranks.index], ranks, most=2))
+    others.append((shared[0][0] + shared[1][0], shared[0][1]))
+    names = metrics.keys() - {"tokens"}
+    for other, found in others:
+        assert float((other - gradient).norm() / gradient.norm()) < 1e-4
+        assert {name: found[name] for name in names} == pytest.approx({name: metrics[name] for name in names}, rel=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["tree", "padded"])
+@pytest.mark.parametrize("kind", FRONTS)
+def test_each_token_keeps_its_noise_behind_virtual_ones(kind, layout):
+    """Gates at zero choose by the noise alone, whatever the layers compute: loads are those without virtual tokens."""
+    found = []
+    for part in (part_of(layout), front_part(kind, layout)):
+        for name, parameter in part.named_parameters():
+            if ".gate." in name:
+                parameter.data.zero_()
+        with torch.no_grad():
+            found.append(part(pack(ITEMS), READS))
+    plain, behind = found
+    assert float(plain["expert_tokens"].std()) > 1
+    for name in ("expert_tokens", "expert_importance", "expert_load"):
+        torch.testing.assert_close(behind[name], plain[name])
+    assert float((behind["logp"] - plain["logp"]).abs().max()) > 0.01, "the virtual tokens do nothing"
 
 
 # The objective --------------------------------------------------------------------------------------------------------

@@ -140,20 +140,20 @@ def merged(model: PeftModel) -> PreTrainedModel:
     """
     model = model.float().eval()
     before = sample_logps(model.get_base_model())
-    plain = _on_whole_weights(model).merge_and_unload(safe_merge=True)
+    plain = with_whole_weights(model).merge_and_unload(safe_merge=True)
     gap = float((sample_logps(plain) - before).abs().max())
     if not gap <= MERGE_TOLERANCE:
         raise ModelError(f"the merged model differs from the adapter by {gap:.2g} nats; keep it with --adapter-only")
     return plain
 
 
-def _on_whole_weights(model: PeftModel) -> PeftModel:
-    """The same adapter on the same weights, none of them in 4 bits."""
+def with_whole_weights(model: PeftModel) -> PeftModel:
+    """The same adapter on the same weights, none of them in 4 bits; `model` must not be used afterwards."""
     if held_as(model) == "full":
         return model
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-    config, tensors = model.peft_config["default"], get_peft_model_state_dict(model)
+    config, tensors = model.peft_config["default"], get_peft_model_state_dict(model, save_embedding_layers=False)
     base = model.unload()
     make_whole(base)
     with torch.random.fork_rng(devices=[]), old_names():  # what peft draws is replaced

@@ -49,13 +49,21 @@ class Denoiser(nn.Module):
         Raises:
             ModelError: the batch is for the other kind of model.
         """
+        hidden, head = self.states(batch)
+        return token_outputs(hidden, head, batch.target_N, reads=reads)
+
+    def states(self, batch: CorruptedBatch) -> tuple[Tensor, Head]:
+        """Hidden states at the places of the targets, (N, D), and what turns them into logits.
+
+        Raises:
+            ModelError: the batch is for the other kind of model.
+        """
         if (batch.decoder_BM is None) == bool(self.model.config.is_encoder_decoder):
             wanted = (
                 "spans, and this batch has masks" if batch.decoder_BM is None else "masks, and this batch has spans"
             )
             raise ModelError(f"{type(self.model).__name__} is trained on {wanted}")
-        hidden, head = self._encoded(batch) if batch.decoder_BM is None else self._decoded(batch)
-        return token_outputs(hidden, head, batch.target_N, reads=reads)
+        return self._encoded(batch) if batch.decoder_BM is None else self._decoded(batch)
 
     def _encoded(self, batch: CorruptedBatch) -> tuple[Tensor, Head]:
         """(N, D) at the places of a masked encoder."""

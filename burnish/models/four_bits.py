@@ -14,6 +14,7 @@ bitsandbytes is the extra `qlora`, and is imported here alone.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
@@ -32,12 +33,15 @@ BYTES = {"nf4": 0.5 + 4 / BLOCK, "nf4-double": 0.5 + 1 / BLOCK + 4 / (BLOCK * 25
 """Of a weight, its share of the scales included."""
 
 
-def hold(model: PreTrainedModel, held: Held) -> None:
+def hold(model: PreTrainedModel, held: Held, *, beside: Collection[str] = ()) -> None:
     """Turn the weights of every linear layer of a model's body into 4 bits, in place; its head stays as it is.
+
+    So do layers that transformers asks to keep: T5 turns what goes into its `wo` into the dtype of its weights.
 
     Args:
         model: with float32 weights, on any device.
         held: "full" leaves the model as it is.
+        beside: names of layers that stay as they are too, such as those of a fresh head inside the body.
 
     Raises:
         MissingExtra: bitsandbytes is not installed.
@@ -46,8 +50,9 @@ def hold(model: PreTrainedModel, held: Held) -> None:
     if held == "full":
         return
     library = bitsandbytes()
-    head = model.get_output_embeddings()
-    places = [place for place in _linear(model.base_model) if place[2] is not head]
+    kept = {id(model.get_output_embeddings()), *(id(model.get_submodule(name)) for name in beside)}
+    names = set(model._keep_in_fp32_modules or ())
+    places = [one for one in _linear(model.base_model) if id(one[2]) not in kept and one[1] not in names]
     if not places:
         raise ModelError(f"{type(model).__name__} has no linear layers to hold in 4 bits; set adapter.base to full")
     for parent, name, layer in places:

@@ -13,7 +13,7 @@ would be passed over. Where the head is tied to the embeddings, the embeddings g
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -63,8 +63,14 @@ class Dora(LowRank):
     kind: Literal["dora"] = setting("dora", "low-rank updates of directions, and lengths")
 
 
-def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int) -> PeftModel:
+def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int, beside: Collection[str] = ()) -> PeftModel:
     """Put a fresh adapter on `model`; only the adapter's weights require gradients.
+
+    Args:
+        model: with float32 weights.
+        lora: the adapter.
+        seed: of its first values.
+        beside: names of layers that keep whole weights where those of others are held in 4 bits.
 
     Raises:
         ModelError: a target names no layer of the model, its output head, or a layer that peft cannot adapt (DoRA on
@@ -74,7 +80,7 @@ def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int) -> PeftMod
     from peft import LoraConfig, get_peft_model  # a second, for runs that train one
 
     _refuse_head(model, lora.targets)
-    hold(model, lora.base)
+    hold(model, lora.base, beside=beside)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

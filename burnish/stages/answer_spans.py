@@ -93,7 +93,7 @@ class AnswerSpansStage(SpecialistStage[Question, Spanned]):
         found = load_specialist("answer", self.model, classes=(), tokenizer=labels.tokenizer, seed=self.seed)
         return found.model, found.head
 
-    def part(self, model: PreTrainedModel) -> nn.Module:
+    def part(self, model: PreTrainedModel) -> SpanReader:
         """Log-probs of the borders."""
         return SpanReader(model)
 

@@ -90,7 +90,7 @@ class ClassifyStage(SpecialistStage[LabelledText, Labelled]):
         )
         return found.model, found.head
 
-    def part(self, model: PreTrainedModel) -> nn.Module:
+    def part(self, model: PreTrainedModel) -> Labeller:
         """Log-probs of the classes."""
         return Labeller(model)
 

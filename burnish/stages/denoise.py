@@ -2,7 +2,7 @@
 
     burnish denoise --model runs/new --data corpus.txt --objective.kind span_corruption --out runs/base
 
-The text is read as `pretrain` reads it; longer documents become windows. One process trains.
+The text is read as `pretrain` reads it; longer documents become windows. Of several processes each holds all weights.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from transformers import PreTrainedModel
-
 from burnish.batch import Tree
 from burnish.config import setting, settings
 from burnish.data.read import Reading
@@ -22,10 +20,14 @@ from burnish.models.bidirectional import load_bidirectional, save_bidirectional
 from burnish.models.corrupted import Corrupted
 from burnish.models.denoiser import Denoiser
 from burnish.models.load import load_config
+from burnish.models.lora import Dora, Lora
 from burnish.models.save import SaveDtype
-from burnish.numerics import cast_weights, compute_dtype, default_device
+from burnish.numerics import compute_dtype, default_device
 from burnish.objectives.denoising import UL2, MaskedLM, SpanCorruption, Text
+from burnish.stages.ewc import EWC, adapter_mistakes, hold
+from burnish.stages.fisher import drawn_examples, estimate
 from burnish.stages.prepare import Prepared, prepare
+from burnish.stages.specialist_start import PART, SpecialistStart, learned_specialist, specialist_start
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.updates import CHECKPOINTS, Rounds, run_updates
 from burnish.store import Code
@@ -35,9 +37,8 @@ from burnish.text.truncate import Truncation
 from burnish.training.checkpoint import remove_checkpoints
 from burnish.training.corrupting import Corrupting, held_out_texts
 from burnish.training.eight_bits import require
-from burnish.training.optimizer import put
-from burnish.training.parallel import wholes
-from burnish.training.part import Part, trainable_parameters
+from burnish.training.parallel import Ranks, put_in_place
+from burnish.training.part import Part
 from burnish.training.trainer import Probe, Trainer
 
 Goal = MaskedLM | SpanCorruption | UL2
@@ -70,6 +71,7 @@ class DenoiseStage(Stage):
 
     verb: ClassVar[str] = "denoise"
     growable: ClassVar[tuple[str, ...]] = ("steps",)
+    shared: ClassVar[bool] = True
 
     model: str = setting(..., "BERT or T5 to start from: folder or hub name", source=True)
     data: str = setting(..., "text to train on: file, folder, run or hub name", source=True)
@@ -78,7 +80,14 @@ class DenoiseStage(Stage):
     held_out: int = setting(0, "texts to take out of the data for the same purpose", unit="examples", ge=0)
     max_tokens: int = setting(512, "longest text; a longer document becomes several", unit="tokens", ge=2)
     steps: int | None = setting(None, "updates; from train.epochs if not given", unit="steps", ge=1)
-    seed: int = setting(0, "of the order of the texts and of what is hidden")
+    seed: int = setting(0, "of the order of the texts, what is hidden and a fresh adapter")
+    adapter: Lora | Dora | None = setting(
+        None, "train a low-rank adapter in place of all weights; it merges into them", usual="lora"
+    )
+    ewc: EWC | None = setting(None, "hold the weights where the start model's own task minds them")
+    fisher: int | None = setting(
+        None, "texts over which it is estimated at the end what each weight matters, for ewc", unit="examples", ge=1
+    )
     train: Rounds = setting(Rounds(), "how the run goes")
     reading: Reading = setting(Reading(), "how the data is read")
     save_dtype: SaveDtype = setting("float32", "of the saved weights")
@@ -94,30 +103,11 @@ class DenoiseStage(Stage):
         """Train and save."""
         texts = self._texts(work.say)
         work.record({"template_hash": texts.prepared.template_hash, "data": dict(texts.facts)})
-        model = load_bidirectional(self.model).requires_grad_(True)
-        trainer = self._trainer(model, texts)
-        source = Corrupting(texts.train, self.objective, texts.pieces, batch_size=self.train.batch_size, seed=self.seed)
-        run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(texts))
-        module = trainer.parts["model"].module.float()
-        put(wholes(trainer.optimizers["model"].masters), module.requires_grad_(False))
-        prepared, folder = texts.prepared, work.out / "model"
-        model.to("cpu")
-        save_bidirectional(
-            model, prepared.tokenizer, folder, template_hash=prepared.template_hash, dtype=self.save_dtype
-        )
-        remove_checkpoints(work.out / CHECKPOINTS)
-
-    def code(self) -> tuple[Code, ...]:
-        """The objective's class, and what draws."""
-        return (type(self.objective), Corrupting)
-
-    def _trainer(self, model: PreTrainedModel, texts: Texts) -> Trainer[Corrupted]:
-        module, device = Denoiser(model), default_device()
-        exact = {name: value.detach().clone() for name, value in trainable_parameters(module).items()}
-        module.to(device)
-        cast_weights(model, compute_dtype(self.train.precision, device))
-        return Trainer(
-            {"model": Part(module=module, exact=exact)},
+        start, device = self._start(), default_device()
+        dtype = compute_dtype(self.train.precision, device)
+        put_in_place(start.part, start.plain, device=device, dtype=dtype, ranks=Ranks(), divided="nothing")
+        trainer: Trainer[Corrupted] = Trainer(
+            {PART: Part(module=start.part, exact=start.exact)},
             self.objective,
             self.train,
             steps=self._num_steps(texts),
@@ -125,6 +115,32 @@ class DenoiseStage(Stage):
             cost=padded,
             device=device,
         )
+        if self.ewc is not None:
+            free = hold(trainer, self.ewc, main=PART, module=start.part, model=start.plain, name=self.model)
+            work.record({"not_held": free})
+        source = Corrupting(texts.train, self.objective, texts.pieces, batch_size=self.train.batch_size, seed=self.seed)
+        run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(texts))
+        trained = learned_specialist(start, trainer, self._start)
+        if trained is None:
+            return
+        prepared, folder, model = texts.prepared, work.out / "model", trained.plain.to("cpu")
+        save_bidirectional(
+            model, prepared.tokenizer, folder, template_hash=prepared.template_hash, dtype=self.save_dtype
+        )
+        if self.fisher is not None:
+            chosen = drawn_examples(texts.train, self.fisher, seed=self.seed)
+            items = [self.objective.corrupted(text, texts.pieces, self.seed, "fisher") for text in chosen]
+            estimate(Denoiser(model.float()), items, work, seed=self.seed)
+        remove_checkpoints(work.out / CHECKPOINTS)
+
+    def code(self) -> tuple[Code, ...]:
+        """The objective's class, and what draws."""
+        return (type(self.objective), Corrupting)
+
+    def _start(self) -> SpecialistStart:
+        """The start model on the CPU in float32, with what is trained marked; there is no head beside an adapter."""
+        plain = load_bidirectional(self.model)
+        return specialist_start(plain, (), Denoiser(plain), adapter=self.adapter, seed=self.seed)
 
     def _probes(self, texts: Texts) -> list[Probe[Corrupted]]:
         """A look at the loss on the held-out texts, if there are any."""
@@ -175,7 +191,7 @@ class DenoiseStage(Stage):
             TrainingError: the optimiser cannot work on this device as it is set.
         """
         require(self.train.optimizer.moments, default_device())
-        mistakes = []
+        mistakes = adapter_mistakes(self.ewc, self.adapter)
         if self.steps is not None and self.train.epochs is not None:
             mistakes.append(f"steps is {self.steps} and train.epochs is {self.train.epochs:g}; give one of them")
         config = load_config(self.model)

@@ -83,7 +83,7 @@ class Seq2seqStage(SpecialistStage[SourceTarget, Corrupted]):
         """The model; it has its head already."""
         return load_bidirectional(self.model), ()
 
-    def part(self, model: PreTrainedModel) -> nn.Module:
+    def part(self, model: PreTrainedModel) -> Denoiser:
         """Log-probs of the targets' tokens."""
         return Denoiser(model)
 

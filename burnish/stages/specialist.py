@@ -25,12 +25,14 @@ from burnish.data.split import held_out_places
 from burnish.errors import ConfigError
 from burnish.models.card import push, specialist_card
 from burnish.models.load import load_config, load_tokenizer
-from burnish.models.lora import Lora
+from burnish.models.lora import Dora, Lora
 from burnish.models.save import SaveDtype
 from burnish.models.specialist import reads_types, side_of
 from burnish.numerics import compute_dtype, default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.artefact import write_scores
+from burnish.stages.ewc import EWC, adapter_mistakes, hold
+from burnish.stages.fisher import drawn_examples, estimate
 from burnish.stages.specialist_start import (
     PART,
     ItemT,
@@ -49,6 +51,7 @@ from burnish.training.eight_bits import require
 from burnish.training.parallel import Ranks, put_in_place
 from burnish.training.part import Part
 from burnish.training.source import Shuffled
+from burnish.training.targets import Reader
 from burnish.training.trainer import Probe, Trainer
 
 
@@ -66,7 +69,13 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
     max_tokens: int = setting(512, "longest row, borders included", unit="tokens", ge=8)
     steps: int | None = setting(None, "updates; from train.epochs if not given", unit="steps", ge=1)
     seed: int = setting(0, "of the order of the data, the held-out rows and a fresh head")
-    adapter: Lora | None = setting(None, "train a low-rank adapter and the head in place of all weights")
+    adapter: Lora | Dora | None = setting(
+        None, "train a low-rank adapter and the head in place of all weights; it merges into them", usual="lora"
+    )
+    ewc: EWC | None = setting(None, "hold the weights where the start model's own task minds them")
+    fisher: int | None = setting(
+        None, "rows over which it is estimated at the end what each weight matters, for ewc", unit="examples", ge=1
+    )
     train: Rounds = setting(Rounds(), "how the run goes")
     reading: RowReading = setting(RowReading(), "how the data is read")
     save_dtype: SaveDtype = setting("float32", "of the saved weights; bfloat16 rounds small updates away")
@@ -91,7 +100,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         """The start model in float32, and the names of the parameters of its head."""
 
     @abstractmethod
-    def part(self, model: PreTrainedModel) -> nn.Module:
+    def part(self, model: PreTrainedModel) -> Reader:
         """What is trained over the model."""
 
     @abstractmethod
@@ -130,6 +139,9 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
             cost=self.cost,
             device=device,
         )
+        if self.ewc is not None:
+            free = hold(trainer, self.ewc, main=PART, module=start.part, model=start.plain, name=self.model)
+            work.record({"not_held": free})
         source = Shuffled(labels.train, batch_size=self.train.batch_size, seed=self.seed)
         run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(labels))
         trained = learned_specialist(start, trainer, lambda: self._start(labels))
@@ -151,6 +163,9 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
             work.say(", ".join(f"{name} {value:.3f}" for name, value in scores.items() if isinstance(value, float)))
         card = specialist_card(self.verb, dump(self), work.out / METRICS, scores=scores, facts=labels.facts)
         (work.out / "model" / "README.md").write_text(card, encoding="utf-8")
+        if self.fisher is not None:
+            rows = drawn_examples(labels.train, self.fisher, seed=self.seed)
+            estimate(self.part(plain.float()), rows, work, seed=self.seed)
         remove_checkpoints(work.out / CHECKPOINTS)
         if self.push is not None:
             push(work.out / "model", self.push, card)
@@ -220,6 +235,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         most = load_config(self.model).to_dict().get("max_position_embeddings")
         if most is not None and self.max_tokens > most:
             mistakes.append(f"max_tokens is {self.max_tokens}, and {self.model} has {most} positions; lower it")
+        mistakes += adapter_mistakes(self.ewc, self.adapter)
         if self.max_tokens > self.train.token_budget:
             mistakes.append(
                 f"max_tokens is {self.max_tokens}, and a micro-batch may hold {self.train.token_budget}; raise "

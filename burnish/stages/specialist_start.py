@@ -8,7 +8,7 @@ The counterpart of start.py for models that are no language models: an adapter g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from burnish.batch import Item
-from burnish.models.lora import Lora, add_lora
+from burnish.models.adapters import with_whole_weights
+from burnish.models.lora import Dora, Lora, add_lora
 from burnish.models.specialist import compare_logits, probe_logits
 from burnish.models.wrapped import is_wrapped
+from burnish.stages.start import own_memory
 from burnish.text.template import ChatText
 from burnish.training.optimizer import put
 from burnish.training.part import trainable_parameters
@@ -74,13 +76,13 @@ class SpecialistStart:
 
 
 def specialist_start(
-    plain: PreTrainedModel, head: Sequence[str], part: nn.Module, *, adapter: Lora | None, seed: int
+    plain: PreTrainedModel, head: Sequence[str], part: nn.Module, *, adapter: Lora | Dora | None, seed: int
 ) -> SpecialistStart:
     """A model on the CPU in float32, with what is trained marked: all of it, or an adapter and the head.
 
     Args:
         plain: the start model.
-        head: names of the parameters of its head.
+        head: names of the parameters of its head, none if nothing but the adapter is to train.
         part: what is trained over it.
         adapter: to put beside the head; None trains all weights.
         seed: of the adapter's first values.
@@ -88,12 +90,13 @@ def specialist_start(
     named = dict(plain.named_parameters())
     heads = [named[name] for name in head]
     if adapter is None:
-        model: PreTrainedModel | PeftModel = plain.requires_grad_(True)
+        model: PreTrainedModel | PeftModel = own_memory(plain).requires_grad_(True)
     else:
-        model = add_lora(plain, _beside_head(adapter, plain, head), seed=seed)
+        layers = {name.rpartition(".")[0] for name in head}
+        model = add_lora(plain, _beside_head(adapter, plain, layers), seed=seed, beside=layers)
         for parameter in heads:
             parameter.requires_grad_(True)
-    exact = {name: value.detach().clone() for name, value in trainable_parameters(part).items()}
+    exact = {name: value.detach() for name, value in trainable_parameters(part).items()}
     return SpecialistStart(plain=plain, model=model, part=part, exact=exact)
 
 
@@ -126,12 +129,11 @@ def chat_hash(tokenizer: PreTrainedTokenizerFast) -> str:
     return ChatText(tokenizer).hash
 
 
-def _beside_head(lora: Lora, model: PreTrainedModel, head: Sequence[str]) -> Lora:
+def _beside_head(lora: Lora | Dora, model: PreTrainedModel, head: Collection[str]) -> Lora | Dora:
     """The adapter's targets: those given, or every linear layer that is not the head's, which trains whole."""
     if lora.targets or not head:
         return lora
-    heads = {name.rpartition(".")[0] for name in head}
-    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in heads]
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in head]
     return replace(lora, targets=tuple(layers))
 
 
@@ -143,6 +145,6 @@ def _merged(model: PeftModel) -> PreTrainedModel:
     """
     model = model.float().eval()
     before = probe_logits(model.get_base_model())
-    plain: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    plain: PreTrainedModel = with_whole_weights(model).merge_and_unload(safe_merge=True)
     compare_logits(before, probe_logits(plain), "the merged adapter")
     return plain.requires_grad_(False)

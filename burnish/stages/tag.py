@@ -92,7 +92,7 @@ class TagStage(SpecialistStage[TaggedWords, Labelled]):
         found = load_specialist("tag", self.model, classes=labels.classes, tokenizer=labels.tokenizer, seed=self.seed)
         return found.model, found.head
 
-    def part(self, model: PreTrainedModel) -> nn.Module:
+    def part(self, model: PreTrainedModel) -> Labeller:
         """Log-probs of the tags."""
         return Labeller(model)
 

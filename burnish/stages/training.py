@@ -34,7 +34,7 @@ from burnish.models.load import require_whole
 from burnish.models.save import SaveDtype
 from burnish.numerics import default_device
 from burnish.objectives.objective import Objective
-from burnish.stages.ewc import EWC, hold
+from burnish.stages.ewc import EWC, adapter_mistakes, hold
 from burnish.stages.prepare import Prepared, as_they_are, prepare
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.start import Module, Start, learned, started
@@ -160,7 +160,8 @@ class TrainingStage(Stage):
             device=default_device(),
         )
         if self.ewc is not None:
-            hold(trainer, self.ewc, main=self.main, module=start.module, model=start.plain, name=self.model)
+            free = hold(trainer, self.ewc, main=self.main, module=start.module, model=start.plain, name=self.model)
+            work.record({"not_held": free})
         self.train_on(prepared, trainer, start, work)
         masters = trainer.optimizers[self.main].masters
         trained = learned(start, masters, self.module, adapter=self.adapter, seed=self.seed, ranks=trainer.ranks)
@@ -180,10 +181,8 @@ class TrainingStage(Stage):
         """
         for one in self.optimizers():
             require(one.moments, default_device())
-        if self.ewc is not None and self.adapter is not None:
-            raise ConfigError(
-                ["ewc holds the model's own weights, and with an adapter these do not move; leave one of the two out"]
-            )
+        if mistakes := adapter_mistakes(self.ewc, self.adapter):
+            raise ConfigError(mistakes)
 
     def _finish(self, trained: Start, prepared: Prepared, work: Work) -> None:
         """Save the model, and upload it if that is asked for."""

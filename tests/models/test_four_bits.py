@@ -11,7 +11,10 @@ from torch import nn
 from burnish.errors import MissingExtra
 from burnish.models import four_bits
 from burnish.models.adapters import MERGE_TOLERANCE, adapter_off, folded, merged, sample_logps
+from burnish.models.bidirectional import probe_logps
+from burnish.models.families import Sizes, shape_of
 from burnish.models.four_bits import BYTES, dequantised, held_as, hold, make_whole
+from burnish.models.initial import new_model
 from burnish.models.language import LanguageModel
 from burnish.models.load import load_model
 from burnish.models.lora import Dora, Lora, add_lora
@@ -38,6 +41,8 @@ def shaken(model):
 
 class Matrix(nn.Module):
     """One matrix of normal weights, in the least that `hold` asks of a model."""
+
+    _keep_in_fp32_modules = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,3 +153,21 @@ def test_without_the_library_it_says_what_to_type(monkeypatch):
         add_lora(tiny_model(), QLORA["lora"], seed=0)
     add_lora(tiny_model(), Lora(rank=4), seed=0)
     assert four_bits.held_as(tiny_model()) == "full"
+
+
+def test_layers_that_must_stay_as_they_are_do():
+    """Those that are named; and T5's `wo`, in whose dtype transformers puts what comes in, which 4 bits would ruin."""
+    shape = shape_of("t5", 1, Sizes(width=32, heads=2))
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+    model = new_model(shape, tokenizer, zero_residual=False)
+    before = probe_logps(model)
+    hold(model, "nf4", beside=["encoder.block.0.layer.0.SelfAttention.q"])
+    whole = {name for name, parameter in model.named_parameters() if parameter.is_floating_point()}
+    assert {name.split(".")[-2] for name in whole if "block" in name and "layer_norm" not in name} == {
+        "wo",
+        "q",
+        "relative_attention_bias",
+    }
+    assert [name for name in whole if name.endswith(".q.weight")] == ["encoder.block.0.layer.0.SelfAttention.q.weight"]
+    assert 0 < (probe_logps(model) - before).abs().mean() < 0.5, "0.85 with `wo` in 4 bits"

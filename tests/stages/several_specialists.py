@@ -18,15 +18,19 @@ from burnish.stages.registry import stage_class
 from burnish.stages.run import run_stage
 from burnish.stages.stage import Stage
 
-ROWS = {"classify": "texts", "tag": "words", "answer-spans": "questions", "seq2seq": "pairs", "pretrain": "sentences"}
+ROWS = {"classify": "texts", "tag": "words", "answer-spans": "questions", "seq2seq": "pairs"}
+"""The rows of each verb; the others read sentences."""
 WHOLE = {"train": {"divide": "nothing"}}
 
 CASES: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
-    "classify": ("classify", "bert", {"balanced": True}),
+    "classify": ("classify", "bert", {"balanced": True, "fisher": 4}),
     "classify-adapter": ("classify", "llama", {"adapter": {"rank": 4, "alpha": 32}}),
     "tag": ("tag", "llama", {"balanced": True}),
     "answer-spans": ("answer-spans", "bert", {"stride": 8}),
     "seq2seq": ("seq2seq", "t5", {}),
+    "masks": ("denoise", "bert", {}),
+    "masks-adapter": ("denoise", "bert", {"adapter": {"kind": "dora", "rank": 4}}),
+    "spans": ("denoise", "t5", {"objective": {"kind": "span_corruption"}}),
     "pretrain-ewc": ("pretrain", "llama", {"ewc": {"strength": 1e4}}),
     "experts": ("pretrain", "moe", {}),
     "experts-whole": ("pretrain", "moe", WHOLE),
@@ -40,7 +44,7 @@ def stage_of(world: Path, name: str, **changes: Any) -> Stage:
     verb, family, more = CASES[name]
     base: dict[str, Any] = {
         "model": str(world / family),
-        "data": str(world / f"{ROWS[verb]}.jsonl"),
+        "data": str(world / f"{ROWS.get(verb, 'sentences')}.jsonl"),
         "steps": 3,
         "train": {
             "batch_size": 5,

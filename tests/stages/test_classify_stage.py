@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from burnish.config import load, merged
 from burnish.errors import BadRow, BurnishError, ConfigError, DataError
+from burnish.models.four_bits import held_as
 from burnish.models.labelled import Labelled, row_cost
 from burnish.models.labeller import Labeller
 from burnish.objectives.labels import CrossEntropy, class_weights
@@ -94,8 +95,23 @@ def test_a_step_is_the_same_for_any_split_and_for_two_ranks(world, family):
         assert metrics["accuracy"] == whole["accuracy"]
 
 
-@pytest.mark.parametrize(("family", "adapter"), [("bert", None), ("llama", None), ("bert", {"rank": 8})])
+QLORA = {"rank": 8, "base": "nf4-double"}
+"""Needs the extra qlora."""
+
+LEARNS = [
+    ("bert", None),
+    ("llama", None),
+    ("bert", {"rank": 8}),
+    ("bert", {"kind": "dora", "rank": 8}),
+    ("bert", QLORA),
+    ("llama", QLORA),
+]
+
+
+@pytest.mark.parametrize(("family", "adapter"), LEARNS, ids=str)
 def test_it_learns_and_a_pipeline_predicts_the_same(world, tmp_path, family, adapter):
+    if adapter is QLORA:
+        pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
     more = {"adapter": adapter} if adapter else {}
     out = run(stage(world, family, **more), tmp_path / "out")
     scores = json.loads((out / "scores.json").read_text())
@@ -182,3 +198,21 @@ def test_long_texts_are_cut_and_counted_and_bad_rows_may_be_dropped(world, tmp_p
     assert (facts["cut"], facts["rows"], len(facts["bad_rows"])) == (1, 2, 1)
     with pytest.raises(BurnishError, match="to drop, list and count them: on_bad_row: skip"):
         stage(world, data=str(data), held_out=0).plan()
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_the_head_stays_whole_and_learns_beside_weights_in_4_bits(world, family):
+    """BERT's head has a layer within its body, the pooler, whose values are the first ones."""
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    made = stage(world, family, adapter=QLORA)
+    labels = made._labels(lambda line: None)
+    start = made._start(labels)
+    _, head = made.load(labels)
+    assert held_as(start.plain) == "nf4-double"
+    trained = {name for name, value in start.plain.named_parameters() if value.requires_grad}
+    assert {name for name in trained if "lora" not in name} == set(head)
+    assert any("pooler" in name for name in head) == (family == "bert")
+    trainer = gathered(start.part, CrossEntropy(), labels.train[:6], cost=row_cost)
+    masters = trainer.optimizers["model"].masters
+    moved = [name for name, value in masters.items() if value.grad is not None and bool(value.grad.any())]
+    assert {name.removeprefix("model.") for name in moved} >= set(head)

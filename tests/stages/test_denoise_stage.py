@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from burnish.config import load, merged
@@ -14,7 +15,7 @@ from burnish.stages.denoise import DenoiseStage
 from burnish.stages.new_model import NewModelStage
 from burnish.stages.run import run_stage
 from burnish.text.training import BPE, Special, trained_tokenizer
-from tests.stages.runs import FAST, digest, lines, run, run_killed
+from tests.stages.runs import FAST, digest, lines, run, run_killed, weights
 from tests.stages.tiny_chat import write_model
 from tests.text.test_training import TEXTS
 
@@ -82,6 +83,31 @@ def test_a_trained_model_can_be_trained_on_and_bf16_keeps_float32_masters(world,
     )
     before = (world / "bert" / "model" / "model.safetensors").read_bytes()
     assert (still / "model" / "model.safetensors").read_bytes() == before
+
+
+ADAPTERS = {
+    "lora": {"rank": 4},
+    "dora": {"kind": "dora", "rank": 4},
+    "qlora": {"rank": 4, "base": "nf4-double"},
+}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("kind", ["masked_lm", "span_corruption"])
+def test_an_adapter_learns_goes_on_after_a_kill_and_is_merged(world, tmp_path, kind, adapter):
+    if adapter == "qlora":
+        pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    start = run(stage(world, kind, steps=3), tmp_path / "start")
+    made = stage(world, kind, steps=12, model=str(start), adapter=ADAPTERS[adapter])
+    whole = run(made, tmp_path / "whole")
+    run_killed(made, tmp_path / "killed", after=5)
+    assert digest(run(made, tmp_path / "killed")) == digest(whole)
+    before, after = weights(start), weights(whole)
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved
+    assert all(before[name].ndim == 2 and "embed" not in name and "shared" not in name for name in moved)
+    assert lines(whole)[-1]["held_out_loss"] < lines(start)[-1]["held_out_loss"]
+    AUTO[GOALS[kind]].from_pretrained(whole / "model")
 
 
 def test_a_dry_run_counts_the_texts(world):

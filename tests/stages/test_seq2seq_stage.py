@@ -55,8 +55,10 @@ def test_the_loss_and_the_gradient_are_those_of_transformers_for_any_split(world
     require_gradient(Denoiser(model), TargetLikelihood(), items, expected, cost=padded)
 
 
-@pytest.mark.parametrize("adapter", [None, {"rank": 8}])
+@pytest.mark.parametrize("adapter", [None, {"rank": 8}, {"rank": 8, "base": "nf4"}], ids=str)
 def test_it_learns_and_transformers_generates_the_same(world, tmp_path, adapter):
+    if adapter and "base" in adapter:
+        pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
     out = run(stage(world, prefix="turn: ", **({"adapter": adapter} if adapter else {})), tmp_path / "out")
     rows = lines(out)
     assert rows[-1]["held_out_loss"] < rows[9]["held_out_loss"]

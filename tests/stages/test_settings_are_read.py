@@ -41,7 +41,7 @@ EWC = {"ewc": {"fisher": "x", "strength": 1.0}}
 BASES: dict[str, dict[str, Any]] = {
     **{verb: {"adapter": {}, **EWC} for verb in TRAINING},
     "sft": {"adapter": {}, **EWC, "held_out_tasks": {"data": ["x"]}},
-    **{verb: {"adapter": {}} for verb in ("classify", "tag", "answer-spans", "seq2seq")},
+    **{verb: {"adapter": {}, **EWC} for verb in ("classify", "tag", "answer-spans", "seq2seq", "denoise")},
     **{verb: {"adapter": {}, "held_out": 4, **EWC} for verb in WITHOUT_REFERENCE},
     **{verb: {"judge": JUDGE} for verb in ("grade", "evaluate")},
     "tokenise": {"data": {"x": "x"}},

@@ -1,5 +1,5 @@
-"""Two gloo processes under torchrun train the specialists and the mixtures of experts that one process trains, hold by
-EWC what one holds, and go on in any number."""
+"""Two gloo processes under torchrun train the specialists, denoisers and mixtures of experts that one process trains,
+hold by EWC what one holds, and go on in any number."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def numbers(value: Any, name: str = "") -> dict[str, float]:
 def test_two_processes_train_what_one_does(name: str, world: Path, one: Path, two: Path):
     assert_same_run(two / name, one / name, start_of(world, name), rel=1e-4, apart=1e-5)
     assert json.loads((two / name / "run.json").read_text())["state"] == "finished"
-    if CASES[name][0] != "pretrain":
+    if CASES[name][0] not in ("pretrain", "denoise"):
         found, expected = (numbers(json.loads((out / name / "scores.json").read_text())) for out in (two, one))
         assert expected
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
@@ -88,15 +88,16 @@ def test_packed_and_unpacked_experts_learn_the_same(one: Path):
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["classify", "experts"])
+@pytest.mark.parametrize("name", ["classify", "spans", "experts"])
 def test_stopped_in_two_it_goes_on_in_one_and_ends_in_two(name: str, world: Path, tmp_path: Path):
-    verb, family, _ = CASES[name]
+    verb, family, more = CASES[name]
     data = "texts" if verb == "classify" else "sentences"
     words = [verb, "--model", str(world / family), "--data", str(world / f"{data}.jsonl")]
     words += ["--train.batch_size", "4", "--train.micro_batch_size", "1", "--train.precision", "fp32"]
     words += ["--train.optimizer.learning_rate", "1e-2", "--train.optimizer.epsilon", "1e-2"]
     words += ["--train.checkpoint_every", "1", "--steps", "5"]
-    words += ["--max_tokens", "32"] if verb == "classify" else []
+    words += ["--max_tokens", "32"] if verb != "pretrain" else []
+    words += ["--objective.kind", more["objective"]["kind"]] if verb == "denoise" else []
     out, alone = tmp_path / "run", tmp_path / "alone"
     for start, stop in ((TORCHRUN, 2), ([sys.executable], 4), (TORCHRUN, 0)):
         code, said, err = ended(

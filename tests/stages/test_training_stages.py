@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from burnish.cli import main
 from burnish.config import load, merged
 from burnish.errors import BurnishError, DataError, Finished, NonFinite, Stopped, StoreError
 from burnish.objectives.dpo import DPO
@@ -25,6 +26,7 @@ from burnish.stages.preference import DPOStage
 from burnish.stages.pretrain import PretrainStage
 from burnish.stages.run import run_stage
 from burnish.stages.sft import SFTStage
+from burnish.training.trainer import Trainer
 from tests.stages.changes import ALONE, changed_values
 from tests.stages.runs import FAST, digest, lines, run, run_killed, weights
 from tests.stages.tiny_chat import write_chats, write_model, write_pairs, write_text
@@ -96,12 +98,11 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(stop: int, world: dict[
     assert digest(cut) == digest(whole)
 
 
-def test_a_run_killed_by_the_system_goes_on(world: dict[str, str], tmp_path: Path):
-    """kill -9 through the command line, then the same command again."""
-    words = ["--model", world["model"], "--data", world["chats"], "--steps", "40", "--train.checkpoint_every", "3"]
-    words += ["--train.batch_size", "4", "--train.precision", "fp32"]
-    command = [sys.executable, "-m", "burnish", "sft", *words, "--out", str(tmp_path / "cut")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+def test_a_run_killed_by_the_system_goes_on(world: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """kill -9 through the command line, then the same words again in another process, this one."""
+    words = ["sft", "--model", world["model"], "--data", world["chats"], "--out", str(tmp_path / "cut")]
+    words += ["--steps", "40", "--train.checkpoint_every", "3", "--train.batch_size", "4", "--train.precision", "fp32"]
+    process = subprocess.Popen([sys.executable, "-m", "burnish", *words], stdout=subprocess.DEVNULL)
     checkpoints = tmp_path / "cut" / "checkpoints"
     for _ in range(600):
         if list(checkpoints.glob("step-*")):
@@ -109,8 +110,8 @@ def test_a_run_killed_by_the_system_goes_on(world: dict[str, str], tmp_path: Pat
         time.sleep(0.1)
     process.kill()
     assert process.wait() == -9
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "going on after update" in again.stdout
+    assert main(words) == 0
+    assert "going on after update" in capsys.readouterr().out
     whole = load(
         SFTStage,
         {
@@ -302,18 +303,20 @@ ELSEWHERE = {
 }
 """Settings that good data with a plain template cannot show."""
 
+FALLS = "train.schedule.final (train.schedule.kind wsd)"
+
 
 @pytest.mark.parametrize("verb", ["sft", "dpo"])
 def test_every_setting_changes_something_or_is_refused(
     verb: str, world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Pain 21: each setting in turn is changed; the plan, the loss, the record or the output must change."""
-    seen: list[str] = []
+    seen: list[int] = []
     spied = updates.save_checkpoint
 
-    def save(*arguments: Any, **named: Any) -> Path:
-        seen.append("checkpoint")
-        return spied(*arguments, **named)
+    def save(folder: Path, trainer: Trainer[Any], *arguments: Any, **named: Any) -> Path:
+        seen.append(trainer.num_updates)
+        return spied(folder, trainer, *arguments, **named)
 
     monkeypatch.setattr(updates, "save_checkpoint", save)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -321,7 +324,7 @@ def test_every_setting_changes_something_or_is_refused(
     base: dict[str, Any] = {
         "model": world["model"],
         "data": world["chats" if verb == "sft" else "pairs"],
-        "steps": 10,
+        "steps": 4,
         "text": {"max_tokens": 60},
         "held_out": 4,
         "adapter": {"kind": "lora", "rank": 2, "dropout": 0.1},
@@ -349,6 +352,8 @@ def test_every_setting_changes_something_or_is_refused(
     assert before == outcome({}, "again")
     changes = changed_values(cls, base, ALSO, ALONE)
     changes = {name: change for name, change in changes.items() if name not in ELSEWHERE}
+    longer = {"train": {"schedule": {"decay": 0.5}}}  # of four updates a fifth is one, which would not fall yet
+    changes[FALLS] = merged(changes[FALLS], longer)
     here = ("objective", "reference")
     own = {name: change for name, change in changes.items() if verb == "sft" or name.startswith(here)}
     unchanged = [name for name, change in own.items() if outcome(change, name) == before]

@@ -6,6 +6,7 @@ inline SVG, and nothing is fetched, so the file opens from a disk, in a mail, or
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def render(
     )
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
     """How templates are filled: everything escaped, every name known, and the library's ways to write numbers."""
     environment = jinja2.Environment(

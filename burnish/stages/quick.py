@@ -11,6 +11,7 @@ shares the store: what both forms have in common is made once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from burnish.config import assigned, leaves, merged, nearest
 from burnish.errors import ConfigError, shown
 from burnish.stages.references import refers_to
 from burnish.stages.registry import stage_class
+from burnish.stages.stage import Stage
 
 SUFFIX = "-quick"
 
@@ -90,7 +92,13 @@ def _left(value: Any, without: frozenset[str]) -> Any:
 def _several(use: Any) -> frozenset[str]:
     """The settings of a stage kind that hold a list or a mapping of inputs; none of a kind that does not exist."""
     try:
-        found = leaves(stage_class(use)) if isinstance(use, str) else ()
+        return _several_of(stage_class(use)) if isinstance(use, str) else frozenset()
     except ConfigError:  # reported where the recipe is read
         return frozenset()
-    return frozenset(leaf.name for leaf in found if leaf.source and ("list of" in leaf.type or "mapping" in leaf.type))
+
+
+@functools.cache
+def _several_of(cls: type[Stage]) -> frozenset[str]:
+    """The same of its class."""
+    several = (leaf for leaf in leaves(cls) if "list of" in leaf.type or "mapping" in leaf.type)
+    return frozenset(leaf.name for leaf in several if leaf.source)

@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One thread per worker: two workers on two cores are faster than one worker on both.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Tests write many small files and flush them to the disk; in memory that takes no time, and little room is needed.
+IN_MEMORY = $(shell df -P /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 4000000 { print "PYTEST_DEBUG_TEMPROOT=/dev/shm" }')
 # Debian keeps PostgreSQL's programs off the PATH.
 WITH_POSTGRES := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
@@ -17,7 +19,7 @@ demo: .venv/.demo-model  ## align a real 135M model: measure, fine-tune, prefer,
 	$(BIN)/burnish run recipes/demo.yaml
 
 test: .venv/.dev  ## the fast tests
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not studio"
+	$(IN_MEMORY) $(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu and not studio"
 
 test-slow: .venv/.dev .venv/.demo-model  ## the tests that need the real model or minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"

@@ -75,7 +75,10 @@ class PPO(ClippedPolicyGradient):
         }
         if self.value_clip is not None:
             old_N = batch.token_columns["old_value"]
-            held_N = old_N + (value_N - old_N).clamp(-self.value_clip, self.value_clip)
+            moved_N = value_N - old_N
+            # Within the limit it is the value itself: old + (new - old) may be off by a rounding, which would be counted.
+            bounded_N = old_N + moved_N.clamp(-self.value_clip, self.value_clip)
+            held_N = torch.where(moved_N.abs() > self.value_clip, bounded_N, value_N)
             plain_N, error_N = error_N, torch.maximum(error_N, (held_N - target_N).square())
             metrics["value_clip_fraction"] = Mean(float((error_N > plain_N).sum()), count)
         metrics["value_loss"] = Mean(float(error_N.detach().sum()), count)

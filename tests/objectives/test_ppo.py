@@ -51,6 +51,14 @@ def test_the_worked_numbers():
     assert metrics["value_clip_fraction"] == 0.0
 
 
+def test_a_value_within_the_limit_is_not_counted_as_clipped():
+    """Whatever rounding makes of the old value and the difference to it."""
+    generator = torch.Generator().manual_seed(0)
+    old, moved, returns = torch.rand(3, 1, 500, generator=generator)
+    _, _, metrics = critic(PPO(), valued(returns.tolist(), old.tolist()), (old + 0.3 * moved - 0.15).tolist())
+    assert metrics["value_clip_fraction"] == 0.0
+
+
 def test_without_the_clip_it_is_the_mean_square_times_its_weight():
     loss, gradient, metrics = critic(PPO(value_clip=None), valued([[1.0, 3.0], [0.0]]), [[0.5, 1.0], [2.0]])
     assert loss == pytest.approx(0.5 * (0.25 + 4.0 + 4.0) / 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from burnish.models.parameters import Parameters
     from burnish.stages.costs import Costs
 
 
@@ -12,10 +13,9 @@ def lines_of(costs: Costs) -> list[str]:
     """For people."""
     lines = []
     for name, one in costs.parameters.items():
-        tied = "; the head is the embeddings, counted once" if one.tied else f", head {_count(one.head)}"
         lines.append(
             f"parameters of the {name}: {_count(one.total)} (embeddings {_count(one.embeddings)}, attention "
-            f"{_count(one.attention)}, feed-forward {_count(one.feed_forward)}, norms {_count(one.norms)}{tied})"
+            f"{_count(one.attention)}, feed-forward {_count(one.feed_forward)}, norms {_count(one.norms)}{_head(one)})"
         )
         if one.experts:
             lines.append(f"  of these {_count(one.experts)} in experts, and {_count(one.active)} active per token")
@@ -34,6 +34,13 @@ def lines_of(costs: Costs) -> list[str]:
             "measured now for a few seconds, by products alone and by a slice of the model; what runs beside counts"
         )
     return lines
+
+
+def _head(one: Parameters) -> str:
+    """The head, unless it is nothing but the embeddings once more."""
+    own = f", head {_count(one.head)}" if one.head or not one.tied else ""
+    what = "its matrix is" if own else "the head is"
+    return f"{own}; {what} the embeddings, counted once" if one.tied else own
 
 
 def _count(number: int) -> str:

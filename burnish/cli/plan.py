@@ -119,11 +119,13 @@ def _whole(option: Option, mistakes: list[str]) -> int:
 def _of_stage(stage: Stage, asked: Asked, *, indent: str = "") -> dict[str, Any]:
     """What a dry run finds, and the costs of a stage that trains."""
     from burnish.stages.costs import costs_of
+    from burnish.stages.denoise import DenoiseStage
+    from burnish.stages.specialist import SpecialistStage
     from burnish.stages.training import TrainingStage
 
     plan = stage.plan()
     costs = None
-    if isinstance(stage, TrainingStage):
+    if isinstance(stage, (TrainingStage, DenoiseStage, SpecialistStage)):
         costs = costs_of(stage, memory=asked.memory, ranks=asked.ranks, measure=asked.clock)
     for line in (*plan.lines, *(lines_of(costs) if costs else ())):
         _print(asked, indent + line)

@@ -24,6 +24,8 @@ from burnish.evals.answers import answer_scores
 from burnish.models.labelled import Spanned, row_cost
 from burnish.models.labeller import SpanReader
 from burnish.models.specialist import load_specialist, save_specialist
+from burnish.models.untrained import Untrained
+from burnish.models.untrained_specialist import untrained_specialist
 from burnish.objectives.labels import SpanLikelihood
 from burnish.objectives.objective import Objective
 from burnish.stages.specialist import SpecialistStage
@@ -92,6 +94,10 @@ class AnswerSpansStage(SpecialistStage[Question, Spanned]):
         """The model with a map to the two borders."""
         found = load_specialist("answer", self.model, classes=(), tokenizer=labels.tokenizer, seed=self.seed)
         return found.model, found.head
+
+    def untrained(self, labels: Labels[Question, Spanned]) -> Untrained:
+        """The same by its config."""
+        return untrained_specialist("answer", self.model, classes=(), tokenizer=labels.tokenizer)
 
     def part(self, model: PreTrainedModel) -> SpanReader:
         """Log-probs of the borders."""

@@ -23,6 +23,8 @@ from burnish.models.labelled import Labelled, row_cost
 from burnish.models.labeller import Labeller
 from burnish.models.load import load_config
 from burnish.models.specialist import classes_of, load_specialist, save_specialist
+from burnish.models.untrained import Untrained
+from burnish.models.untrained_specialist import untrained_specialist
 from burnish.objectives.labels import CrossEntropy, class_weights
 from burnish.objectives.objective import Objective
 from burnish.stages.specialist import SpecialistStage
@@ -89,6 +91,10 @@ class ClassifyStage(SpecialistStage[LabelledText, Labelled]):
             "classify", self.model, classes=labels.classes, tokenizer=labels.tokenizer, seed=self.seed
         )
         return found.model, found.head
+
+    def untrained(self, labels: Labels[LabelledText, Labelled]) -> Untrained:
+        """The same by its config."""
+        return untrained_specialist("classify", self.model, classes=labels.classes, tokenizer=labels.tokenizer)
 
     def part(self, model: PreTrainedModel) -> Labeller:
         """Log-probs of the classes."""

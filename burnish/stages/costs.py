@@ -14,19 +14,21 @@ from typing import Any
 
 import torch
 
-from burnish.models.adapters import add_adapter, on_whole_weights
-from burnish.models.flops import Extent, forward_flops, training_flops
-from burnish.models.parameters import Parameters, empty_model, model_parameters
+from burnish.models.adapters import on_whole_weights
+from burnish.models.layers import depths_of
+from burnish.models.parameters import Parameters, counted, model_parameters
+from burnish.models.untrained import empty_model, text_config
 from burnish.numerics import default_device
 from burnish.sampling.cache import fitting_cache
 from burnish.stages.attempt import peak_memory_bytes
 from burnish.stages.demand import Demand, Sampling, Trained, demand_of
+from burnish.stages.online import OnlineStage
+from burnish.stages.operations import flops_of, seconds_of
+from burnish.stages.row_demand import RowStage, row_demand
 from burnish.stages.training import TrainingStage
 from burnish.training.memory import Holding, Phase, TrainedPart
 from burnish.training.optimizer import moment_bytes
-from burnish.training.plan import packed_cost, padded_cost
 from burnish.training.rehearsal import Rehearsal, empty_part, rehearsed
-from burnish.training.speed import product_rate, slice_rate
 
 COPIES_OF_LOGITS = 4
 """Float32 tensors of rows x vocabulary that drawing a token holds at once (sampling/choose.py), the logits included."""
@@ -81,7 +83,9 @@ class Costs:
         }
 
 
-def costs_of(stage: TrainingStage, *, memory: int | None = None, ranks: int = 1, measure: bool = True) -> Costs:
+def costs_of(
+    stage: TrainingStage | RowStage, *, memory: int | None = None, ranks: int = 1, measure: bool = True
+) -> Costs:
     """What a training stage costs on this machine.
 
     Args:
@@ -94,15 +98,15 @@ def costs_of(stage: TrainingStage, *, memory: int | None = None, ranks: int = 1,
         BurnishError: the run could not succeed.
         ModelError: the layout or the model cannot be rehearsed.
     """
-    demand = demand_of(stage, ranks=ranks)
+    demand = demand_of(stage) if isinstance(stage, TrainingStage) else row_demand(stage)
     device = default_device()
     process = peak_memory_bytes() if device.type == "cpu" else 0  # it has imported and read what the run will
-    parameters = {part.name: model_parameters(part.config) for part in demand.trained}
+    parameters = {part.name: _parameters(demand, part) for part in demand.trained}
     adapters = {part.name: _adapter_size(demand, part) for part in demand.trained}
     holding = _holding(demand, parameters, adapters, ranks, process)
     there = memory if memory is not None else machine_memory(device)
-    flops, once = _flops(demand, parameters, adapters)
-    seconds = _seconds(demand, parameters, flops / ranks, device) if measure else None
+    flops, once = flops_of(demand, parameters, adapters)
+    seconds = seconds_of(demand, parameters, flops, device, ranks=ranks) if measure else None
     return Costs(
         parameters=parameters,
         trainable=sum(adapters[name] or parameters[name].total for name in parameters),
@@ -112,7 +116,7 @@ def costs_of(stage: TrainingStage, *, memory: int | None = None, ranks: int = 1,
         run_flops=flops * demand.steps + once,
         steps=demand.steps,
         seconds=seconds,
-        advice=_advice(stage, demand, holding.peak, there),
+        advice=_advice(stage, demand, holding.peak, there, ranks),
     )
 
 
@@ -123,17 +127,17 @@ def machine_memory(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def _parameters(demand: Demand, part: Trained) -> Parameters:
+    """Of a part; of a model of rows from its module, as its head is one of several."""
+    return counted(empty_model(part.config, part.make)) if demand.layout == "rows" else model_parameters(part.config)
+
+
 def _adapter_size(demand: Demand, part: Trained) -> int:
-    """Weights of the adapter of a part, 0 without one."""
+    """Weights that train beside frozen ones: of the adapter, and of a head that goes with it; 0 without an adapter."""
     if demand.adapter is None:
         return 0
-    adapted = add_adapter(empty_model(part.config), on_whole_weights(demand.adapter), seed=0)
+    adapted = part.adapt(empty_model(part.config, part.make), on_whole_weights(demand.adapter))
     return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-
-
-def _multiplied(demand: Demand, adapter: int) -> int | None:
-    """Weights of an adapter that tokens are multiplied with, None without an adapter."""
-    return None if demand.adapter is None else 0 if demand.virtual else adapter
 
 
 def _holding(
@@ -143,7 +147,7 @@ def _holding(
     ranks: int,
     process: int,
 ) -> Holding:
-    itemsize = demand.dtype.itemsize
+    itemsize, divided = demand.dtype.itemsize, ranks if demand.divides else 1
     parts = []
     for part in demand.trained:
         found, adapter = parameters[part.name], adapters[part.name]
@@ -154,31 +158,43 @@ def _holding(
             adapter=None if demand.adapter is None else on_whole_weights(demand.adapter),
             dtype=demand.dtype,
             twice=demand.twice,
+            make=part.make,
+            adapt=part.adapt,
         )
-        layers = int(part.config.get_text_config(decoder=True).num_hidden_layers)
+        depths = depths_of(text_config(part.config))
+        whole, model = empty_part(rehearsal, *depths)
+        table = model.get_input_embeddings().weight
+        behind = [parameter.numel() for parameter in model.parameters() if parameter is not table]
         parts.append(
             TrainedPart(
-                weights=found.total + adapter,
+                name=part.name,
+                weights=table.numel() + sum(behind) if adapter else found.total,
                 trained=adapter or found.total,
                 folds=demand.folds,
-                moments=moment_bytes(empty_part(rehearsal, layers)[0], part.optimizer, part.muon),
+                moments=moment_bytes(whole, part.optimizer, part.muon),
                 spared=round((itemsize - demand.weight_bytes) * found.layer_products),
-                layer=(found.attention + found.feed_forward) // layers,
+                layer=(found.attention + found.feed_forward) // sum(depths),
                 table=found.head_products,
                 itemsize=itemsize,
                 stretches=rehearsed(rehearsal, demand.largest),
+                anchored=found.total if demand.anchored and part is demand.trained[0] else 0,
+                matrix=max(behind),
             )
         )
     cache, logits = _sampler_bytes(demand.sampling, demand.trained[0], parameters, itemsize)
     return Holding(
         process=process,
         trained=parts,
-        frozen={name: itemsize * model_parameters(config).total for name, config in demand.frozen.items()},
+        frozen={
+            name: itemsize * model_parameters(config).total // (divided if name == "reference" else 1)
+            for name, config in demand.frozen.items()
+        },
         cache=cache,
         logits=logits,
-        accumulates=any(len(batch) > 1 for batch in demand.batches),
+        accumulates=any(len(batch) > ranks for batch in demand.batches),
         packs=demand.dtype == torch.bfloat16 and default_device().type == "cpu",
-        ranks=ranks,
+        estimates=demand.estimates,
+        ranks=divided,
     )
 
 
@@ -204,77 +220,32 @@ def _sampler_bytes(
     return cache.num_tokens * per_token * head_size * itemsize, logits
 
 
-def _flops(demand: Demand, parameters: Mapping[str, Parameters], adapters: Mapping[str, int]) -> tuple[int, int]:
-    """Of one update, the mean of those looked at; and of what is computed once before the first."""
-    nothing = Extent(tokens=0, scored=0, pairs=0)
-    extents = [demand.extent(micro.items) for batch in demand.batches for micro in batch if not micro.spare]
-    total = sum(extents, nothing)
-    flops = sum(
-        training_flops(
-            parameters[part.name],
-            total,
-            head=part.head,
-            adapter=_multiplied(demand, adapters[part.name]),
-            twice=demand.twice,
-        )
-        for part in demand.trained
-    )
-    policy = parameters[demand.trained[0].name]
-    flops += demand.passes * forward_flops(policy, total)
-    each = flops // len(demand.batches)
-    if demand.sampling is not None:
-        each += _sampling_flops(demand.sampling, policy) // demand.sampling.updates
-    return each, forward_flops(policy, demand.extent(demand.once))
-
-
-def _sampling_flops(sampling: Sampling, policy: Parameters) -> int:
-    """Of a rollout: every prompt once, every token of an answer against what stands before it."""
-    answers = sampling.prompts * sampling.samples
-    tokens = answers * sampling.answer_tokens
-    pairs = (
-        tokens * (sampling.prompt_tokens + sampling.answer_tokens // 2) + sampling.prompts * sampling.prompt_tokens**2
-    )
-    whole = tokens + sampling.prompts * sampling.prompt_tokens
-    return forward_flops(policy, Extent(tokens=whole, scored=tokens, pairs=pairs))
-
-
-def _seconds(
-    demand: Demand, parameters: Mapping[str, Parameters], flops: float, device: torch.device
-) -> tuple[float, float]:
-    """Of an update: by products alone, and by a slice of the model, or of a decoding step where answers are sampled."""
-    policy = demand.trained[0]
-    config = policy.config.get_text_config(decoder=True)
-    width = int(config.hidden_size)
-    rows = min(2048, sum(tree.num_tokens for tree in demand.largest))
-    fast = product_rate(rows, width, 4 * width, dtype=demand.dtype, device=device)
-    slow = slice_rate(policy.config, policy.build, policy.reads, head=policy.head, dtype=demand.dtype, device=device)
-    sampling = demand.sampling
-    if sampling is None:
-        return flops / fast, flops / slow
-    sampled = _sampling_flops(sampling, parameters[policy.name]) / sampling.updates
-    answers = min(sampling.max_rows, sampling.prompts * sampling.samples)
-    decoding = product_rate(answers, width, 4 * width, dtype=demand.dtype, device=device)
-    return (flops - sampled) / fast + sampled / decoding, (flops - sampled) / slow + 2 * sampled / decoding
-
-
-def _advice(stage: TrainingStage, demand: Demand, peak: Phase, memory: int) -> list[str]:
+def _advice(stage: TrainingStage | RowStage, demand: Demand, peak: Phase, memory: int, ranks: int) -> list[str]:
     """What would make it smaller, by what is largest; nothing if it fits."""
     if peak.num_bytes <= memory:
         return []
     of = peak.parts
-    states = sum(of.get(name, 0) for name in ("masters", "gradients", "optimiser"))
+    moments = sum(size for name, size in of.items() if name.startswith("optimiser"))
+    states = moments + sum(size for name, size in of.items() if name.startswith(("masters", "gradients")))
     work = of.get("activations", 0) + of.get("temporaries", 0)
-    tokens = (packed_cost if demand.layout == "tree" else padded_cost)(demand.largest)
+    tokens = demand.cost(demand.largest)
     found: list[tuple[int, str]] = []
-    if stage.train.optimizer.moments == "float32":
-        found.append((3 * of.get("optimiser", 0) // 4, "moments in 8 bits: --train.optimizer.moments 8-bit"))
-    if stage.adapter is None:
+    if stage.train.optimizer.moments == "float32" and (ranks == 1 or not demand.divides):
+        found.append((3 * moments // 4, "moments in 8 bits: --train.optimizer.moments 8-bit"))
+    if "adapter" in demand.offers:
         found.append((states, "train an adapter in place of all weights: --adapter.rank 16"))
-    if not stage.train.gradient_checkpointing:
+    if "gradient_checkpointing" in demand.offers:
         found.append((of.get("activations", 0), "compute activations twice: --train.gradient_checkpointing true"))
     if len(demand.largest) > 1:
         found.append((work // 2, f"smaller micro-batches: --train.fill {tokens // 2}"))
+    elif not isinstance(stage, TrainingStage):
+        found.append((work // 2, f"shorter rows: --max_tokens {stage.max_tokens // 2}"))
     if peak.name == "sample":
-        found.append((of.get("cache", 0), "a smaller cache: --rollout.cache_tokens, --rollout.max_rows"))
-    found.append((states // 2, "divide the work: burnish plan ... --ranks 2 shows what two processes would hold each"))
+        where = "rollout" if isinstance(stage, OnlineStage) else "held_out_tasks"
+        found.append((of.get("cache", 0), f"a smaller cache: --{where}.cache_tokens, --{where}.max_rows"))
+    if "divide" in demand.offers:
+        more = 2 * ranks
+        found.append(
+            (states // 2, f"divide the work: burnish plan ... --ranks {more} shows what each of {more} would hold")
+        )
     return [text for saved, text in sorted(found, key=lambda pair: -pair[0]) if saved]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from burnish.batch import Branch, Tree
 from burnish.models.adapters import Adapter, virtual_tokens
-from burnish.models.flops import Extent, padded_extent, tree_extent
+from burnish.models.flops import padded_extent, tree_extent
 from burnish.models.four_bits import BYTES
 from burnish.models.language import LanguageModel, layout_for
 from burnish.models.load import load_config
@@ -24,6 +24,8 @@ from burnish.models.lora import LowRank
 from burnish.models.parameters import model_parameters
 from burnish.models.routed import RoutedLanguageModel, is_routed
 from burnish.models.score import ScoreModel
+from burnish.models.stacks import Extents, row_extents, row_tokens
+from burnish.models.untrained import Make, causal_model
 from burnish.models.value import PolicyWithValue, ValueModel
 from burnish.numerics import compute_dtype, default_device
 from burnish.stages.asked import Asked
@@ -42,6 +44,10 @@ from burnish.stages.training import TrainingStage
 from burnish.training.muon import Muon
 from burnish.training.optimizer import AdamW
 from burnish.training.plan import MicroBatch, ample, packed_cost, padded_cost, plan
+from burnish.training.rehearsal import adapted
+
+Offer = Literal["adapter", "gradient_checkpointing", "divide"]
+"""A setting that a run leaves as it is, and with which it would hold less."""
 
 LOOKED_AT = 16
 """Batches of a run that are looked at; the others are taken to be like them."""
@@ -59,6 +65,9 @@ class Trained:
         head: whether the output head runs.
         optimizer: AdamW's numbers.
         muon: Muon's, None without it.
+        make: a model of the config.
+        adapt: puts the run's adapter on such a model.
+        pooled: whether classes are read at one place of each row.
     """
 
     name: str
@@ -68,6 +77,9 @@ class Trained:
     head: bool
     optimizer: AdamW
     muon: Muon | None
+    make: Make = causal_model
+    adapt: Callable[[PreTrainedModel, Adapter], nn.Module] = adapted
+    pooled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,26 +111,34 @@ class Demand:
         frozen: models that are only read, by name: of the reference, of the reward.
         adapter: trained in place of all weights, or None.
         dtype: of the computation.
-        layout: tree or padded.
+        layout: tree or padded, of trees; rows for an encoder or an encoder-decoder.
         twice: gradient checkpointing.
-        batches: micro-batches of the updates looked at.
+        batches: micro-batches of the updates looked at, of all processes together.
         steps: updates of the run.
         passes: forward passes over every trained token that train nothing, per update.
         once: trees that are computed without training before the first update (reference log-probs).
         sampling: None for a run that samples nothing.
+        anchored: whether EWC holds the weights of the first model near their start.
+        estimates: whether it is estimated at the end what each weight matters, for EWC.
+        divides: whether processes divide the weights.
+        offers: what could be set to take less memory.
     """
 
     trained: tuple[Trained, ...]
     frozen: Mapping[str, PretrainedConfig]
     adapter: Adapter | None
     dtype: torch.dtype
-    layout: Literal["tree", "padded"]
+    layout: Literal["tree", "padded", "rows"]
     twice: bool
-    batches: Sequence[Sequence[MicroBatch[Tree]]]
+    batches: Sequence[Sequence[MicroBatch[Any]]]
     steps: int
     passes: int
     once: Sequence[Tree]
     sampling: Sampling | None
+    anchored: bool = False
+    estimates: bool = False
+    divides: bool = True
+    offers: frozenset[Offer] = frozenset()
 
     @property
     def virtual(self) -> int:
@@ -137,24 +157,29 @@ class Demand:
         return float(self.dtype.itemsize) if held == "full" else BYTES[held]
 
     @property
-    def largest(self) -> Sequence[Tree]:
+    def largest(self) -> Sequence[Any]:
         """The micro-batch that takes the most tokens."""
-        cost = packed_cost if self.layout == "tree" else padded_cost
         micros = [micro.items for batch in self.batches for micro in batch]
-        return max(micros, key=cost)
+        return max(micros, key=self.cost)
 
-    def extent(self, trees: Sequence[Tree]) -> Extent:
-        """The size of trees in the layout that runs, virtual tokens included."""
-        longer = [replace(tree, prompt=(0,) * self.virtual + tuple(tree.prompt)) for tree in trees]
-        return tree_extent(longer) if self.layout == "tree" else padded_extent(longer)
+    def cost(self, items: Sequence[Any]) -> int:
+        """Tokens that a micro-batch takes in the layout that runs."""
+        costs: Mapping[str, Callable[[Any], int]] = {"tree": packed_cost, "padded": padded_cost, "rows": row_tokens}
+        return costs[self.layout](items)
+
+    def extents(self, items: Sequence[Any]) -> Extents:
+        """The size of items in the layout that runs, virtual tokens included."""
+        if self.layout == "rows":
+            return row_extents(items)
+        longer = [replace(tree, prompt=(0,) * self.virtual + tuple(tree.prompt)) for tree in items]
+        return {"tokens": tree_extent(longer) if self.layout == "tree" else padded_extent(longer)}
 
 
-def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
+def demand_of(stage: TrainingStage) -> Demand:
     """What a training stage asks for.
 
     Args:
         stage: with settings that its `plan` has passed.
-        ranks: processes that share its batches; the micro-batches are those of one.
 
     Raises:
         BurnishError: the run could not succeed.
@@ -183,7 +208,6 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
             fill=stage.train.fill or ample(largest, default_device()),
             most_items=stage.train.micro_batch_size,
             coupling=stage.goal().coupling,
-            ranks=ranks,
             cost=cost,
         )[0]
         for batch in batches
@@ -200,7 +224,20 @@ def demand_of(stage: TrainingStage, *, ranks: int = 1) -> Demand:
         passes=_passes(stage, config),
         once=prepared.trees if isinstance(stage, PreferenceStage) and COLUMN in stage.goal().needs else (),
         sampling=sampling,
+        anchored=stage.ewc is not None,
+        divides=stage.train.divide == "weights",
+        offers=_offers(stage),
     )
+
+
+def _offers(stage: TrainingStage) -> frozenset[Offer]:
+    """What is not set yet."""
+    found: dict[Offer, bool] = {
+        "adapter": stage.adapter is None and stage.ewc is None,
+        "gradient_checkpointing": not stage.train.gradient_checkpointing,
+        "divide": stage.train.divide == "weights",
+    }
+    return frozenset(name for name, is_open in found.items() if is_open)
 
 
 def _trained(stage: TrainingStage, config: PretrainedConfig, layout: Literal["tree", "padded"]) -> tuple[Trained, ...]:

@@ -16,7 +16,7 @@ from burnish.batch import Tree
 from burnish.config import setting, settings
 from burnish.data.read import Reading
 from burnish.errors import ConfigError
-from burnish.models.bidirectional import load_bidirectional, save_bidirectional
+from burnish.models.bidirectional import load_bidirectional, save_bidirectional, untrained_bidirectional
 from burnish.models.corrupted import Corrupted
 from burnish.models.denoiser import Denoiser
 from burnish.models.load import load_config
@@ -27,6 +27,7 @@ from burnish.objectives.denoising import UL2, MaskedLM, SpanCorruption, Text
 from burnish.stages.ewc import EWC, adapter_mistakes, hold
 from burnish.stages.fisher import drawn_examples, estimate
 from burnish.stages.prepare import Prepared, prepare
+from burnish.stages.row_run import RowRun
 from burnish.stages.specialist_start import PART, SpecialistStart, learned_specialist, specialist_start
 from burnish.stages.stage import Plan, Stage, Work
 from burnish.stages.updates import CHECKPOINTS, Rounds, run_updates
@@ -99,6 +100,17 @@ class DenoiseStage(Stage):
         lines.append(f"{self._num_steps(texts)} updates of {self.train.batch_size} texts")
         return Plan(lines=tuple(lines), facts=texts.facts)
 
+    def planned(self) -> RowRun[Corrupted]:
+        """What the run would train, and on what; the data are read, and no weights."""
+        texts = self._texts(lambda line: None)
+        return RowRun(
+            model=untrained_bidirectional(self.model),
+            part=Denoiser,
+            goal=self.objective,
+            source=self._source(texts),
+            steps=self._num_steps(texts),
+        )
+
     def run(self, work: Work) -> None:
         """Train and save."""
         texts = self._texts(work.say)
@@ -118,8 +130,7 @@ class DenoiseStage(Stage):
         if self.ewc is not None:
             free = hold(trainer, self.ewc, main=PART, module=start.part, model=start.plain, name=self.model)
             work.record({"not_held": free})
-        source = Corrupting(texts.train, self.objective, texts.pieces, batch_size=self.train.batch_size, seed=self.seed)
-        run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(texts))
+        run_updates(trainer, self._source(texts), self.train, work, verb=self.verb, probes=self._probes(texts))
         trained = learned_specialist(start, trainer, self._start)
         if trained is None:
             return
@@ -136,6 +147,10 @@ class DenoiseStage(Stage):
     def code(self) -> tuple[Code, ...]:
         """The objective's class, and what draws."""
         return (type(self.objective), Corrupting)
+
+    def _source(self, texts: Texts) -> Corrupting:
+        """The texts, each corrupted anew."""
+        return Corrupting(texts.train, self.objective, texts.pieces, batch_size=self.train.batch_size, seed=self.seed)
 
     def _start(self) -> SpecialistStart:
         """The start model on the CPU in float32, with what is trained marked; there is no head beside an adapter."""

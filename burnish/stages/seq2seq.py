@@ -21,10 +21,11 @@ from burnish.config import setting, settings
 from burnish.data.labelled import Rows, SourceTarget, rows_at, source_target
 from burnish.errors import DataError, ModelError
 from burnish.evals.generated import generation_scores
-from burnish.models.bidirectional import load_bidirectional, save_bidirectional
+from burnish.models.bidirectional import load_bidirectional, save_bidirectional, untrained_bidirectional
 from burnish.models.corrupted import Corrupted
 from burnish.models.denoiser import Denoiser
 from burnish.models.load import load_config
+from burnish.models.untrained import Untrained
 from burnish.objectives.labels import TargetLikelihood
 from burnish.objectives.objective import Objective
 from burnish.stages.denoise import padded
@@ -82,6 +83,10 @@ class Seq2seqStage(SpecialistStage[SourceTarget, Corrupted]):
     def load(self, labels: Labels[SourceTarget, Corrupted]) -> tuple[PreTrainedModel, tuple[str, ...]]:
         """The model; it has its head already."""
         return load_bidirectional(self.model), ()
+
+    def untrained(self, labels: Labels[SourceTarget, Corrupted]) -> Untrained:
+        """The same by its config."""
+        return untrained_bidirectional(self.model)
 
     def part(self, model: PreTrainedModel) -> Denoiser:
         """Log-probs of the targets' tokens."""

@@ -28,11 +28,13 @@ from burnish.models.load import load_config, load_tokenizer
 from burnish.models.lora import Dora, Lora
 from burnish.models.save import SaveDtype
 from burnish.models.specialist import reads_types, side_of
+from burnish.models.untrained import Untrained
 from burnish.numerics import compute_dtype, default_device
 from burnish.objectives.objective import Objective
 from burnish.stages.artefact import write_scores
 from burnish.stages.ewc import EWC, adapter_mistakes, hold
 from burnish.stages.fisher import drawn_examples, estimate
+from burnish.stages.row_run import RowRun
 from burnish.stages.specialist_start import (
     PART,
     ItemT,
@@ -100,6 +102,10 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         """The start model in float32, and the names of the parameters of its head."""
 
     @abstractmethod
+    def untrained(self, labels: Labels[RowT, ItemT]) -> Untrained:
+        """The same model by its config alone, for plans."""
+
+    @abstractmethod
     def part(self, model: PreTrainedModel) -> Reader:
         """What is trained over the model."""
 
@@ -122,6 +128,17 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         lines.append(f"{self._num_steps(labels)} updates of {self.train.batch_size} rows")
         return Plan(lines=tuple(lines), facts=labels.facts)
 
+    def planned(self) -> RowRun[ItemT]:
+        """What the run would train, and on what; the data are read, and no weights."""
+        labels = self._labels(lambda line: None)
+        return RowRun(
+            model=self.untrained(labels),
+            part=self.part,
+            goal=self.goal(),
+            source=self._source(labels),
+            steps=self._num_steps(labels),
+        )
+
     def run(self, work: Work) -> None:
         """Train, save, measure."""
         labels = self._labels(work.say)
@@ -142,8 +159,7 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         if self.ewc is not None:
             free = hold(trainer, self.ewc, main=PART, module=start.part, model=start.plain, name=self.model)
             work.record({"not_held": free})
-        source = Shuffled(labels.train, batch_size=self.train.batch_size, seed=self.seed)
-        run_updates(trainer, source, self.train, work, verb=self.verb, probes=self._probes(labels))
+        run_updates(trainer, self._source(labels), self.train, work, verb=self.verb, probes=self._probes(labels))
         trained = learned_specialist(start, trainer, lambda: self._start(labels))
         if trained is not None:
             self._finish(trained, labels, work)
@@ -170,6 +186,10 @@ class SpecialistStage(Stage, Generic[RowT, ItemT]):
         if self.push is not None:
             push(work.out / "model", self.push, card)
             work.say(f"uploaded to {self.push}")
+
+    def _source(self, labels: Labels[RowT, ItemT]) -> Shuffled[ItemT]:
+        """The items, in a new order every pass."""
+        return Shuffled(labels.train, batch_size=self.train.batch_size, seed=self.seed)
 
     def _start(self, labels: Labels[RowT, ItemT]) -> SpecialistStart:
         """The start model on the CPU in float32, with what is trained marked."""

@@ -22,6 +22,8 @@ from burnish.models.labelled import Labelled, row_cost
 from burnish.models.labeller import Labeller
 from burnish.models.load import load_config
 from burnish.models.specialist import classes_of, load_specialist, save_specialist
+from burnish.models.untrained import Untrained
+from burnish.models.untrained_specialist import untrained_specialist
 from burnish.objectives.labels import CrossEntropy, class_weights
 from burnish.objectives.objective import Objective
 from burnish.stages.classify import chosen_classes, refuse_both_weights
@@ -91,6 +93,10 @@ class TagStage(SpecialistStage[TaggedWords, Labelled]):
         """The model with a map to the tags."""
         found = load_specialist("tag", self.model, classes=labels.classes, tokenizer=labels.tokenizer, seed=self.seed)
         return found.model, found.head
+
+    def untrained(self, labels: Labels[TaggedWords, Labelled]) -> Untrained:
+        """The same by its config."""
+        return untrained_specialist("tag", self.model, classes=labels.classes, tokenizer=labels.tokenizer)
 
     def part(self, model: PreTrainedModel) -> Labeller:
         """Log-probs of the tags."""

@@ -6,6 +6,8 @@ P weights, of which M are trained, in a compute dtype of c bytes (2 for bf16):
     masters        4 M, where the compute dtype is not float32 (training/optimizer.py)
     gradients      4 M: accumulated in float32
     optimiser      8 M: two moments of AdamW; 2 M and a little in 8 bits; 4 M by Muon (optimizer.py: moment_bytes)
+    anchors        4 M where EWC holds the weights near their start (objectives/elastic.py), and as much for the Fisher
+                   information; its penalty takes 4 M and four times the largest matrix more, after the backward passes
     activations    what the layers keep for the backward pass, by rehearsal (rehearsal.py)
     temporaries    the rest of the largest stretch of an update: chunks of logits, gradients on their way
 
@@ -17,9 +19,11 @@ that of the largest:
     sample    the cache, a second copy of the weights where an adapter is folded in, and another in the order of the
               CPU's bf16 products (online training)
     save      masters and moments are still there; the finished model in float32, and read back to be compared
+    estimate  the same without what was read back; what each weight matters, and the gradients of one example
 
-Divided among R ranks, weights, masters, gradients and moments are an R-th on each, and two layers and the head are
-gathered at a time. Beside tensors there is the process itself: Python, torch, the data.
+Divided among R ranks, weights, masters, gradients, moments and anchors are an R-th on each, and two layers and the head
+are gathered at a time. Ranks that divide the examples alone hold all of it each. Beside tensors there is the process
+itself: Python, torch, the data.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ class Phase:
     """What is held at the same time.
 
     Attributes:
-        name: load, train, sample or save.
+        name: load, train, sample, save or estimate.
         parts: bytes by part, allocator and process included.
     """
 
@@ -56,6 +60,7 @@ class TrainedPart:
     """A model that is trained.
 
     Attributes:
+        name: as the plan calls it.
         weights: P.
         trained: M.
         layer: weights of one layer.
@@ -65,8 +70,11 @@ class TrainedPart:
         folds: whether an adapter is folded into the weights to sample.
         moments: bytes of the optimiser's state.
         spared: bytes that weights in 4 bits take less than c each.
+        anchored: weights that EWC holds near their start.
+        matrix: weights of the largest matrix behind the embeddings.
     """
 
+    name: str = "policy"
     weights: int
     trained: int
     layer: int
@@ -76,6 +84,8 @@ class TrainedPart:
     folds: bool
     moments: int
     spared: int = 0
+    anchored: int = 0
+    matrix: int = 0
 
     @property
     def full(self) -> bool:
@@ -86,6 +96,34 @@ class TrainedPart:
     def masters(self) -> int:
         """Bytes of masters that are not the weights themselves."""
         return 0 if self.itemsize == 4 else 4 * self.trained
+
+    def standing(self, ranks: int) -> dict[str, int]:
+        """Bytes on each of so many ranks between updates, by what they are; an adapter is whole on all of them."""
+        beside = 0 if self.full else self.trained
+        divided = self.itemsize * (self.weights - beside) - self.spared
+        own = self._sharing(ranks)
+        return {
+            "weights": divided // ranks + self.itemsize * beside,
+            "masters": self.masters // own,
+            "optimiser": self.moments // own,
+            "anchors": 4 * self.anchored // own,
+            "Fisher information": 4 * self.anchored // own,
+        }
+
+    def gradients(self, ranks: int) -> int:
+        """Bytes of the accumulated gradients on each of so many ranks."""
+        return 4 * self.trained // self._sharing(ranks)
+
+    def _sharing(self, ranks: int) -> int:
+        return ranks if self.full else 1
+
+    @property
+    def penalty(self) -> int:
+        """Bytes that EWC's penalty takes: all differences from the start, and what its gradient takes of one matrix.
+
+        The embeddings stand first and get theirs last, when the other differences are gone.
+        """
+        return 4 * (self.anchored + 4 * self.matrix) if self.anchored else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +138,8 @@ class Holding:
         logits: bytes of the sampler's logits.
         accumulates: whether an update has several micro-batches, so that gradients stand beside activations.
         packs: whether the sampler puts the weights in order (models/packed.py).
-        ranks: processes that share the work.
+        estimates: whether what each weight matters is estimated at the end, for EWC.
+        ranks: processes that divide the weights.
     """
 
     process: int
@@ -110,6 +149,7 @@ class Holding:
     logits: int = 0
     accumulates: bool = False
     packs: bool = False
+    estimates: bool = False
     ranks: int = 1
 
     def phases(self) -> list[Phase]:
@@ -117,6 +157,8 @@ class Holding:
         found = {"load": self._load(), "train": self._train(), "save": self._save()}
         if self.cache:
             found["sample"] = self._sample()
+        if self.estimates:
+            found["estimate"] = self._estimate()
         return [Phase(name=name, parts=self._whole(parts)) for name, parts in found.items()]
 
     @property
@@ -137,31 +179,37 @@ class Holding:
 
     def _standing(self) -> dict[str, int]:
         """What is there between updates."""
-        parts = self.trained
-        gathered = sum(part.itemsize * (2 * part.layer + part.table) for part in parts) if self.ranks > 1 else 0
+        first, *others = self.trained
+        held = [("", first), *((f" of the {part.name}", part) for part in others)]
+        several = self.ranks > 1
         return {
-            "weights": sum(part.itemsize * part.weights - part.spared for part in parts) // self.ranks,
-            "gathered weights": gathered,
-            "masters": sum(part.masters for part in parts) // self.ranks,
-            "optimiser": sum(part.moments for part in parts) // self.ranks,
+            **{what + whose: size for whose, part in held for what, size in part.standing(self.ranks).items()},
+            "gathered weights": several * sum(part.itemsize * (2 * part.layer + part.table) for _, part in held),
+            "whole copy to sample from": several * bool(self.cache) * first.itemsize * first.weights,
             **self.frozen,
         }
 
     def _train(self) -> dict[str, int]:
         stretches = [part.stretches for part in self.trained]
         kept = sum(one.kept for one in stretches)
-        gradients = sum(4 * part.trained for part in self.trained) // self.ranks
+        gradients = sum(part.gradients(self.ranks) for part in self.trained)
         before = gradients if self.accumulates else 0
-        backward = max(max(one.forward, one.head, one.top) - one.kept for one in stretches)
+        backward = max(max(one.forward, one.head, one.top, self._between(one)) - one.kept for one in stretches)
         ways: dict[str, dict[str, int]] = {
             "activations": {"activations": kept, "gradients": before, "temporaries": max(0, backward)},
             "gradients": {
                 "gradients": gradients,
-                "temporaries": max(0, max(one.bottom - 4 * part.trained // self.ranks for one, part in self._pairs())),
+                "temporaries": max(0, max(one.bottom - part.gradients(self.ranks) for one, part in self._pairs())),
             },
         }
+        if penalty := sum(part.penalty for part in self.trained) // self.ranks:
+            ways["penalty"] = {"gradients": gradients, "temporaries": penalty}
         largest = max(ways.values(), key=lambda parts: sum(parts.values()))
         return {**self._standing(), **largest}
+
+    def _between(self, one: Stretches) -> int:
+        """Where a decoder is done and its encoder is not; later micro-batches have the gradients of both all along."""
+        return 0 if self.accumulates else one.between
 
     def _pairs(self) -> list[tuple[Stretches, TrainedPart]]:
         return [(part.stretches, part) for part in self.trained]
@@ -180,3 +228,7 @@ class Holding:
         finished = 0 if first.full and first.itemsize == 4 else 4 * first.weights
         merged = 4 * (first.weights - first.table) if first.folds else 0  # beside the file's pages, which stay mapped
         return {**standing, "finished model": finished, "merged layers": merged, "read back": 4 * first.weights}
+
+    def _estimate(self) -> dict[str, int]:
+        """In float32, of all weights, whatever was trained of them (training/fisher.py)."""
+        return {**self._save(), "read back": 0, "squares and gradients": 8 * self.trained[0].weights}

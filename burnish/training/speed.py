@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import TypeVar
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from burnish.batch import Branch, Tree, pack
-from burnish.models.flops import training_flops, tree_extent
-from burnish.models.parameters import model_parameters
+from burnish.batch import Branch, Item, Tree
+from burnish.models.untrained import Make
 from burnish.numerics import cast_weights
 from burnish.training.rehearsal import shortened
 
 _PRODUCT_SECONDS = 0.5
 _LAYERS, _TOKENS = 2, 256
+
+ItemT = TypeVar("ItemT", bound=Item)
 
 
 def product_rate(rows: int, width: int, inner: int, *, dtype: torch.dtype, device: torch.device) -> float:
@@ -40,40 +43,49 @@ def slice_rate(
     config: PretrainedConfig,
     build: Callable[[PreTrainedModel], nn.Module],
     reads: frozenset[str],
+    items: Sequence[Item],
     *,
-    head: bool,
+    flops: Callable[[PreTrainedModel], int],
+    make: Make,
     dtype: torch.dtype,
     device: torch.device,
 ) -> float:
-    """Operations per second, counted by `training_flops`, of forward and backward passes of a slice; the best of two.
+    """Operations per second of forward and backward passes of a slice; the best of two.
 
     Args:
         config: of the whole model.
-        build: the part over a model, in the tree layout.
+        build: the part over a model.
         reads: what is read from it.
-        head: whether its output head runs.
+        items: one micro-batch, which it is measured on.
+        flops: operations of both passes of such a model on them.
+        make: a model of a config.
         dtype: of the computation.
         device: where.
     """
     short = shortened(config, _LAYERS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(short, dtype=torch.float32)
+        model = make(short)
     part = build(model).to(device).train()
     cast_weights(model, dtype)
-    trees = _slice()
-    flops = training_flops(model_parameters(short), tree_extent(trees), head=head)
-    return flops / min(_seconds(part, trees, reads, device) for _ in range(2))
+    return flops(model) / min(_seconds(part, items, reads, device) for _ in range(2))
 
 
-def _slice() -> Sequence[Tree]:
+def slice_trees() -> Sequence[Tree]:
+    """Trees to measure a slice on."""
     half = _TOKENS // 2
     return [Tree(id="slice", prompt=(0,) * half, branches=(Branch(tokens=(0,) * half, weights=(1.0,) * half),))]
 
 
-def _seconds(part: nn.Module, trees: Sequence[Tree], reads: frozenset[str], device: torch.device) -> float:
+def first_items(items: Sequence[ItemT]) -> Sequence[ItemT]:
+    """As many of the items of a micro-batch as have the tokens of a slice, one at least."""
+    tokens = list(accumulate(item.num_tokens for item in items))
+    return items[: max(1, sum(count <= _TOKENS for count in tokens))]
+
+
+def _seconds(part: nn.Module, items: Sequence[Item], reads: frozenset[str], device: torch.device) -> float:
     """Of a forward and a backward pass."""
-    batch = pack(trees).to(device)
+    batch = type(items[0]).collate(items).to(device)
     part.zero_grad()
     start = time.perf_counter()
     outputs = part(batch, reads)

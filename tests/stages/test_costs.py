@@ -13,6 +13,7 @@ from burnish.errors import ConfigError
 from burnish.models.flops import training_flops, tree_extent
 from burnish.models.load import load_config
 from burnish.models.parameters import parameters_of
+from burnish.stages import operations
 from burnish.stages.costs import costs_of
 from burnish.stages.demand import demand_of
 from burnish.stages.policy_gradient import GRPOStage, PPOStage
@@ -172,6 +173,39 @@ def test_sizes(text: str, size: int):
 def test_a_reference_pass_is_counted_once(place: Path):
     stage = DPOStage(model=str(place / "tiny"), data=str(place / "pairs.jsonl"), steps=2)
     assert len(demand_of(stage).once) == 12
+
+
+def test_ewc_is_held_beside_any_objective(place: Path, sft: dict[str, Any]):
+    common: dict[str, Any] = {"model": str(place / "tiny"), "steps": 2, "ewc": {"fisher": "elsewhere", "strength": 1.0}}
+    for cls, data in ((SFTStage, "chats.jsonl"), (DPOStage, "pairs.jsonl")):
+        costs = costs_of(cls(data=str(place / data), **common), memory=10**6, measure=False)
+        train = costs.facts()["memory"]["train"]
+        assert (train["anchors"], train["Fisher information"]) == (4 * costs.trainable, 4 * costs.trainable)
+        assert not any("--adapter" in advice for advice in costs.advice), "beside EWC an adapter is refused"
+    assert "anchors" not in sft["costs"]["memory"]["train"]
+
+
+def test_processes_that_divide_nothing_hold_all_weights_each(place: Path):
+    def train(**more: Any) -> dict[str, int]:
+        stage = SFTStage(model=str(place / "tiny"), data=str(place / "chats.jsonl"), steps=2, train=more)
+        found: dict[str, int] = costs_of(stage, ranks=2, measure=False).facts()["memory"]["train"]
+        return found
+
+    assert train(divide="nothing")["optimiser"] == 2 * train()["optimiser"]
+    assert "gathered weights" not in train(divide="nothing")
+
+
+def test_operations_are_those_of_all_processes_and_each_takes_a_share_of_the_time(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(operations, "product_rate", lambda *_, **__: 1e6)
+    monkeypatch.setattr(operations, "slice_rate", lambda *_, **__: 1e5)
+    stage = online(GRPOStage, place)
+    one, two = (costs_of(stage, ranks=ranks) for ranks in (1, 2))
+    assert one.flops == two.flops
+    assert one.seconds is not None
+    assert one.seconds[0] == pytest.approx(one.flops / 1e6)
+    assert two.seconds == pytest.approx([seconds / 2 for seconds in one.seconds])
 
 
 def test_a_reward_model_runs_no_output_head(place: Path):

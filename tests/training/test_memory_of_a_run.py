@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
+from burnish.objectives.elastic import elastic
+from burnish.objectives.sft import CausalLM
+from burnish.training.live_bytes import LiveBytes
 from burnish.training.memory import SLACK, Holding, Phase, TrainedPart
 from burnish.training.rehearsal import Stretches
 
@@ -56,8 +60,10 @@ def test_a_short_batch_has_its_peak_at_the_first_layer():
 
 
 def test_a_critic_adds_its_own():
-    one, two = phases()["train"].parts, phases(trained=[FULL, FULL])["train"].parts
-    assert two["weights"] == 2 * one["weights"]
+    """Its weights and what updates them stand beside the policy's; activations are those of both."""
+    one, two = phases()["train"].parts, phases(trained=[FULL, replace(FULL, name="critic")])["train"].parts
+    for name in ("weights", "masters", "optimiser"):
+        assert two[name] == two[f"{name} of the critic"] == one[name]
     assert two["activations"] == 2 * one["activations"]
 
 
@@ -94,6 +100,59 @@ def test_ranks_divide_what_stands_and_gather_layers():
         assert two[name] == one[name] // 2
     assert two["gathered weights"] == 2 * (2 * 100 + 200)
     assert two["activations"] == one["activations"]
+
+
+HELD = replace(FULL, anchored=1000, matrix=200)
+
+
+def test_ewc_holds_the_start_and_the_fisher_information_in_float32():
+    parts = phases(HELD)["train"].parts
+    assert (parts["anchors"], parts["Fisher information"]) == (4000, 4000)
+    assert phases(HELD)["save"].parts["anchors"] == 4000
+    assert "anchors" not in phases()["train"].parts
+    assert phases(HELD, ranks=2)["train"].parts["anchors"] == 2000
+
+
+def test_the_penalty_is_computed_when_the_activations_are_gone():
+    short = replace(HELD, stretches=replace(STRETCHES, kept=10, forward=20, head=30, top=30, bottom=4100))
+    parts = phases(short)["train"].parts
+    assert (parts["gradients"], parts["temporaries"]) == (4000, 4 * (1000 + 4 * 200))
+    assert phases(HELD)["train"].parts["activations"] == 50_000
+
+
+def test_what_the_penalty_takes_is_what_it_takes():
+    """Beside the weights, their gradients, the start and the Fisher information."""
+    shapes = {"table": (300, 16), "layer": (64, 16), "head": (500, 16)}
+    with LiveBytes() as live:
+        trained = {name: torch.ones(shape, requires_grad=True) for name, shape in shapes.items()}
+        start, fisher = ({name: torch.ones(shape) for name, shape in shapes.items()} for _ in range(2))
+        for value in trained.values():
+            value.grad = torch.zeros_like(value)
+        goal = elastic(CausalLM(), strength=1.0, trained=trained, start=start, fisher=fisher)
+        live.lap()
+        before = live.now
+        penalty = goal.penalty({})
+        assert penalty is not None
+        penalty.backward()
+    anchored = sum(value.numel() for value in trained.values())
+    planned = replace(FULL, anchored=anchored, matrix=500 * 16).penalty
+    assert live.peak - before == pytest.approx(planned, rel=0.02)
+
+
+def test_an_encoder_may_keep_more_than_its_decoder_when_the_decoder_is_done():
+    deep = replace(FULL, stretches=replace(STRETCHES, between=90_000))
+    assert phases(deep)["train"].parts["temporaries"] == 40_000
+    accumulated = phases(deep, accumulates=True)["train"].parts
+    assert accumulated["temporaries"] == 20_000, "its gradients are there from the micro-batch before"
+
+
+def test_what_each_weight_matters_is_estimated_beside_the_finished_model():
+    assert "estimate" not in phases()
+    found = phases(estimates=True)
+    parts, saved = dict(found["estimate"].parts), dict(found["save"].parts)
+    assert parts.pop("squares and gradients") == 8 * 1000
+    assert saved.pop("read back") == 4 * 1000
+    assert {**parts, "allocator": 0} == {**saved, "allocator": 0}
 
 
 def test_the_peak_is_the_largest_phase():

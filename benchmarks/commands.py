@@ -9,7 +9,8 @@ Both begin at the text: `burnish sft` on our side, `peer/script.py` on TRL's, th
              `same_bytes`: its finished model is, byte for byte, that of a run that nothing stopped
 
 Both sides write a line of JSON when an update is done, and that is when its clock stops. The memory is that of the new
-or the resumed process. The sides do not draw the same order of rows: each shuffles as it does by default.
+or the resumed process; on a GPU what it had allocated there at most, which both write with every update. The sides do
+not draw the same order of rows: each shuffles as it does by default.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def loaded(place: Place, work: Work, side: Side) -> dict[str, Any]:
         "seconds": seconds,
         "import_seconds": imports.seconds,
         "training_seconds": sum(line["seconds"] for line in lines),
-        "peak_bytes": ended.peak_bytes,
+        "peak_bytes": _peak(place, ended, lines[-1]),
     }
 
 
@@ -79,7 +80,8 @@ def resumed(place: Place, work: Work, side: Side) -> dict[str, Any]:
     seconds = _first_new_line(process, broken / LINES[side], old=_lines(broken / LINES[side]))
     ended = _without_error(process.wait())
     same = digest(whole / "model") == digest(broken / "model")
-    return {"seconds": seconds, "same_bytes": same, "peak_bytes": ended.peak_bytes}
+    last = json.loads(_lines(broken / LINES[side])[-1])
+    return {"seconds": seconds, "same_bytes": same, "peak_bytes": _peak(place, ended, last)}
 
 
 def command(place: Place, work: Work, side: Side, out: Path) -> list[str]:
@@ -142,6 +144,11 @@ def digest(folder: Path) -> str:
     for path in sorted(folder.glob("*.safetensors")):
         found.update(path.read_bytes())
     return found.hexdigest()
+
+
+def _peak(place: Place, ended: Ended, last: Mapping[str, Any]) -> int:
+    """The most that a process held: resident, or on a GPU as the line of its last update says."""
+    return ended.peak_bytes if place.device == "cpu" else int(last["peak_memory_bytes"])
 
 
 def _folder(place: Place) -> Path:

@@ -85,7 +85,8 @@ def pace(work: Work, side: Record) -> str:
     if "same_bytes" in side:
         return f"{side['seconds']:.1f} s, {'same' if side['same_bytes'] else 'other'} bytes"
     if "import_seconds" in side:
-        return f"{side['seconds']:.1f} s ({side['import_seconds']:.1f} s of imports)"
+        imports, training = side["import_seconds"], side["training_seconds"]
+        return f"{side['seconds']:.1f} s (imports {imports:.1f} s, all updates {training:.1f} s)"
     return f"{side['seconds']:.1f} s"
 
 

@@ -35,6 +35,8 @@ class Lines(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The clock stops, and the line is written."""
         line = {"step": state.global_step, "seconds": time.perf_counter() - self.begun}
+        if torch.cuda.is_available():
+            line["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

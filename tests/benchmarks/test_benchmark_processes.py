@@ -125,7 +125,8 @@ lines.write_text("".join(line + "\\n" for line in kept))
 if breaks == "fails" and kept: sys.exit("no checkpoint")
 for step in range(len(kept) + 1, 7):
     time.sleep(0.15)
-    with lines.open("a") as file: file.write(json.dumps({"step": step, "seconds": time.time()}) + "\\n")
+    line = {"step": step, "seconds": time.time(), "peak_memory_bytes": 1000 + step}
+    with lines.open("a") as file: file.write(json.dumps(line) + "\\n")
 (out / "model" / "model.safetensors").write_text(breaks if kept else "whole")
 """
 """A run of six updates with a checkpoint at the second, which goes on from there; its model says how it was made."""
@@ -161,6 +162,14 @@ def test_the_start_of_a_run_is_timed_to_its_first_update(place, run_with, monkey
     assert found["seconds"] > 0.1
     assert found["import_seconds"] > 0
     assert found["training_seconds"] > 5
+
+
+def test_on_a_gpu_memory_is_what_the_last_update_says(place, run_with, monkeypatch):
+    run_with("whole")
+    monkeypatch.setattr(commands, "IMPORTS", {"ours": "import json", "peer": "import json"})
+    there = replace(place, device="cuda")
+    assert commands.loaded(there, WORKS["load"], "ours")["peak_bytes"] == 1006
+    assert commands.resumed(there, WORKS["resume"], "ours")["peak_bytes"] == 1006
 
 
 def test_a_line_that_is_being_written_is_not_read(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import table
+from benchmarks import parts, table
 from benchmarks.records import record_file, tuning_file, write_record
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def record(ours, peer, *, apart):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Records of three works and the tuning of one."""
+    """Records of four works and the tuning of one."""
     trained = record(
         side(rows_per_second=3.456, share_of_product_rate=0.434),
         side(rows_per_second=1.0, peak_bytes=8e9, versions={**VERSIONS, "trl": "1.16.0"}),
@@ -43,7 +43,9 @@ def folder(tmp_path):
     )
     sampled = record(side(rows_per_second=9.0), side(rows_per_second=3.0), apart={"different_tokens": 0.0})
     resumed = record(side(seconds=6.0, same_bytes=True), side(seconds=20.0, same_bytes=False), apart={})
-    for work, made in {"sft": trained, "sample-groups": sampled, "resume": resumed}.items():
+    ours, peer = (side(seconds=s, import_seconds=3.0, training_seconds=9.0) for s in (6.0, 20.0))
+    loaded = record(ours, peer, apart={})
+    for work, made in {"sft": trained, "sample-groups": sampled, "resume": resumed, "load": loaded}.items():
         write_record(record_file(work, "cpu", tmp_path), made)
     start, best = ({"rows": count, "environment": {"SPOON": "silver"}} for count in (8, 4))
     trials = [
@@ -66,6 +68,7 @@ def test_the_table_shows_a_record_and_its_targets(folder):
     assert f"| {cells} |" in lines
     resumed = "Resume: command to first update | 6.0 s, same bytes | 20.0 s, other bytes | 3.46 |"
     assert any(line.startswith(f"| {resumed}") for line in lines)
+    assert any("| 6.0 s (imports 3.0 s, all updates 9.0 s) |" in line for line in lines)
     assert "- 2026-11-30: Processor 1, 2 cores, 24 GiB; trl 1.16.0, torch 2.13.0, transformers 5.23.0." in lines
     assert "| SFT | 3 | 0.5 | 1.25 | `rows=4`, `SPOON=silver` |" in lines
     assert "| SFT | 1e-06 | - | 3e-05 |" in lines
@@ -96,13 +99,23 @@ def test_a_changed_record_changes_the_page(folder):
 def test_committed_records_have_the_keys_of_the_line():
     """Those beside TRL; the data engine's and the studio's have tests of their own."""
     paths = sorted((ROOT / "benchmarks" / "records").glob("*.json"))
-    for path in (path for path in paths if "curation" not in path.stem and not path.stem.startswith("studio-")):
+    others = ("curation", "studio", "parts")
+    for path in (path for path in paths if not any(name in path.stem for name in others)):
         found = json.loads(path.read_text(encoding="utf-8"))
         if path.stem.startswith("tuning-"):
             assert found["best"] in [trial["settings"] for trial in found["trials"] if "error" not in trial]
         else:
             assert set(found["line"]) == {"work", "ratio", "memory_ratio", "ours", "peer"}
             assert len(found["line"]["ours"]["runs"]) == len(found["line"]["peer"]["runs"]) >= 3
+
+
+def test_the_record_of_parts_has_every_part_of_every_work():
+    found = table.read(ROOT / "benchmarks" / "records" / "parts.json")
+    if found is None:
+        pytest.skip("the parts of an update are not recorded yet")
+    assert set(found["works"]) == set(parts.WORKS_OF_IT)
+    for work in found["works"].values():
+        assert set(work["seconds"]) == {*parts.WITHIN.values(), "layers", "rest"}
 
 
 def pins(name):

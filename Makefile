@@ -52,6 +52,7 @@ docs: .venv/.dev  ## build the site into site/; a warning is an error
 
 bench: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## measure speed and memory beside TRL, and write the page
 	$(BIN)/python -m benchmarks.run all
+	$(BIN)/python -m benchmarks.parts
 	$(BIN)/python -m benchmarks.table
 
 bench-tune: .venv/.runtime .venv/.demo-model .venv-peer/.made  ## find TRL's fastest settings, which bench takes

@@ -2,11 +2,11 @@
 
     python -m studies.adapters.measure [--steps 60] [--out runs/study-adapters] [--quick]
 
-From the root of the repository; needs the extra evals, whose task is sums of two terms of two digits. The model is
-fine-tuned on right answers by each method, at three rates; the loss on held-out answers after the last update is the
-quality, and the best rate counts. Numbers that are trained come from `burnish plan`, peak memory and tokens per second
-(median over updates) from the run of the best rate, in a fresh process. A study that is stopped goes on with the runs
-that it has. Writes `record.json`. --quick makes 2 updates at one rate, to see that it works.
+From the root of the repository; needs the extras evals, whose task is sums of two terms of two digits, and qlora. The
+model is fine-tuned on right answers by each method, at three rates; the loss on held-out answers after the last update
+is the quality, and the best rate counts. Numbers that are trained come from `burnish plan`, peak memory and tokens per
+second (median over updates) from the run of the best rate, in a fresh process. A study that is stopped goes on with the
+runs that it has. Writes `record.json`. --quick makes 2 updates at one rate, to see that it works.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ METHODS: dict[str, tuple[dict[str, object], tuple[float, ...]]] = {
     "lora": ({"adapter.rank": 16}, (2e-4, 6e-4, 2e-3)),
     "rslora": ({"adapter.rank": 16, "adapter.scaling": "root"}, (1e-4, 3e-4, 1e-3)),
     "dora": ({"adapter.kind": "dora", "adapter.rank": 16}, (2e-4, 6e-4, 2e-3)),
+    "qlora": ({"adapter.rank": 16, "adapter.base": "nf4-double"}, (2e-4, 6e-4, 2e-3)),
     "bottleneck": ({"adapter.kind": "bottleneck", "adapter_only": "true"}, (3e-4, 1e-3, 3e-3)),
     "prefix": ({"adapter.kind": "prefix", "adapter_only": "true"}, (1e-3, 3e-3, 1e-2)),
     "prompt": ({"adapter.kind": "prompt", "adapter_only": "true"}, (1e-3, 3e-3, 1e-2)),

@@ -153,3 +153,11 @@ def test_losses_that_rise_with_size_are_refused():
     ]
     with pytest.raises(DataError, match="do not fall as parameters grow"):
         fit_law(runs, resamples=20)
+
+
+def test_the_printed_exponents_grow_the_size_more_slowly_than_the_tokens():
+    """N as C^(beta / (alpha + beta)) = C^0.45, D as C^0.55: not half for each."""
+    low, high = (published().best(budget) for budget in (1e20, 1e24))
+    grown = [math.log(b / a) / math.log(1e4) for a, b in ((low.parameters, high.parameters), (low.tokens, high.tokens))]
+    assert grown == pytest.approx([0.28 / 0.62, 0.34 / 0.62])
+    assert [round(one, 2) for one in grown] == [0.45, 0.55]

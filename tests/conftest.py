@@ -11,7 +11,7 @@ import torch
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Going through every module that was imported, again and again, took a third of the time of the tests."""
+    """A recipe collects garbage between its stages, and would go through every module that was imported each time."""
     gc.disable()
     try:
         return (yield)

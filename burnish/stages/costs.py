@@ -116,7 +116,7 @@ def costs_of(
         run_flops=flops * demand.steps + once,
         steps=demand.steps,
         seconds=seconds,
-        advice=_advice(stage, demand, holding.peak, there, ranks),
+        advice=_advice(stage, demand, holding, there, ranks),
     )
 
 
@@ -220,8 +220,9 @@ def _sampler_bytes(
     return cache.num_tokens * per_token * head_size * itemsize, logits
 
 
-def _advice(stage: TrainingStage | RowStage, demand: Demand, peak: Phase, memory: int, ranks: int) -> list[str]:
+def _advice(stage: TrainingStage | RowStage, demand: Demand, holding: Holding, memory: int, ranks: int) -> list[str]:
     """What would make it smaller, by what is largest; nothing if it fits."""
+    peak = holding.peak
     if peak.num_bytes <= memory:
         return []
     of = peak.parts
@@ -236,8 +237,9 @@ def _advice(stage: TrainingStage | RowStage, demand: Demand, peak: Phase, memory
         found.append((states, "train an adapter in place of all weights: --adapter.rank 16"))
     if "gradient_checkpointing" in demand.offers:
         found.append((of.get("activations", 0), "compute activations twice: --train.gradient_checkpointing true"))
-    if len(demand.largest) > 1:
-        found.append((work // 2, f"smaller micro-batches: --train.fill {tokens // 2}"))
+    if len(demand.largest) > 1:  # gradients stand beside the activations of the second
+        added = 0 if holding.accumulates else sum(part.gradients(holding.ranks) for part in holding.trained)
+        found.append((work // 2 - added, f"smaller micro-batches: --train.fill {tokens // 2}"))
     elif not isinstance(stage, TrainingStage):
         found.append((work // 2, f"shorter rows: --max_tokens {stage.max_tokens // 2}"))
     if peak.name == "sample":
@@ -248,4 +250,4 @@ def _advice(stage: TrainingStage | RowStage, demand: Demand, peak: Phase, memory
         found.append(
             (states // 2, f"divide the work: burnish plan ... --ranks {more} shows what each of {more} would hold")
         )
-    return [text for saved, text in sorted(found, key=lambda pair: -pair[0]) if saved]
+    return [text for saved, text in sorted(found, key=lambda pair: -pair[0]) if saved > 0]

@@ -76,7 +76,7 @@ class PPO(ClippedPolicyGradient):
         if self.value_clip is not None:
             old_N = batch.token_columns["old_value"]
             moved_N = value_N - old_N
-            # Within the limit it is the value itself: old + (new - old) may be off by a rounding, which would be counted.
+            # Within the limit it is the value itself: old + (new - old) may be off by a rounding.
             bounded_N = old_N + moved_N.clamp(-self.value_clip, self.value_clip)
             held_N = torch.where(moved_N.abs() > self.value_clip, bounded_N, value_N)
             plain_N, error_N = error_N, torch.maximum(error_N, (held_N - target_N).square())

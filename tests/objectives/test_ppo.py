@@ -54,9 +54,12 @@ def test_the_worked_numbers():
 def test_a_value_within_the_limit_is_not_counted_as_clipped():
     """Whatever rounding makes of the old value and the difference to it."""
     generator = torch.Generator().manual_seed(0)
-    old, moved, returns = torch.rand(3, 1, 500, generator=generator)
-    _, _, metrics = critic(PPO(), valued(returns.tolist(), old.tolist()), (old + 0.3 * moved - 0.15).tolist())
-    assert metrics["value_clip_fraction"] == 0.0
+    old, moved, off = torch.rand(3, 1, 500, generator=generator)
+    old = 0.1 * old
+    value = old + 0.3 * moved - 0.15
+    batch = pack([valued((value + 0.001 * off).tolist(), old.tolist())])
+    outputs = {"logp": torch.full((500,), -1.0), "value": value[0]}  # in float32, as a critic gives them
+    assert float(values(PPO().loss(outputs, batch, {}).metrics)["value_clip_fraction"]) == 0.0
 
 
 def test_without_the_clip_it_is_the_mean_square_times_its_weight():

@@ -233,6 +233,22 @@ def test_each_token_keeps_its_noise_behind_virtual_ones(kind, layout):
     assert float((behind["logp"] - plain["logp"]).abs().max()) > 0.01, "the virtual tokens do nothing"
 
 
+@pytest.mark.parametrize("layout", ["tree", "padded"])
+@pytest.mark.parametrize("kind", FRONTS)
+def test_every_place_is_known_by_the_token_that_stands_there(kind, layout):
+    """Noise and counts go by `source`: the embedding that the layers are given there is that of its token."""
+    part, batch = front_part(kind, layout), pack(ITEMS)
+    found = part._in_tree(batch) if layout == "tree" else part._in_rows(batch)
+    table = part.language.model.get_input_embeddings().weight
+    given = found.inputs["inputs_embeds"] if kind == "prompt" else table[found.inputs["input_ids"]]
+    own = found.source >= 0
+    assert torch.equal(given.flatten(0, 1)[own], table[batch.tokens_T[found.source[own]]])
+    assert set(found.source[own].tolist()) == set(range(batch.num_tokens))
+    assert layout == "padded" or int((~own).sum()) == 2 * len(ITEMS)
+    assert int(found.counted.sum()) == batch.num_tokens
+    assert not found.counted[~own].any()
+
+
 # The objective --------------------------------------------------------------------------------------------------------
 
 

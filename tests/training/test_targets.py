@@ -51,6 +51,8 @@ def known(world: Path, verb: str) -> Known:
     with torch.no_grad():  # a fresh head is so small that all classes are alike
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+        if verb == "answer-spans":  # so many places that each is rare otherwise
+            model.qa_outputs.weight *= 6
     return Known(part=made.part(model), goal=made.goal(), items=labels.train[:3])
 
 

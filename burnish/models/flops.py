@@ -11,7 +11,8 @@ term is that of Chowdhery et al. 2022, appendix B). What a backward pass adds de
 
     layers      4 P T; 2 P T where the weights are frozen (LoRA), as only their inputs get a gradient
     adapters    6 R T with R adapter weights, forward and backward together
-    head        6 V D N: its logits are computed again; 2 V D N where it is frozen (models/chosen.py)
+    head        4 V D N, 2 V D N where it is frozen (models/chosen.py); 2 V D N more where logits are computed again:
+                beyond some tokens at a time, and for entropies and divergences
     attention   10 A W: the weights are computed again (models/blockwise.py); the fused kernel does the same.
                 8 A W where they are kept, as under a bias of positions that is learned, which that kernel does not take
 
@@ -135,6 +136,6 @@ def training_flops(
     forward = forward_flops(parameters, extent, head=head, adapter=added)
     layers = (4 if whole else 2) * parameters.layer_products * extent.tokens + 4 * added * extent.tokens
     again = forward_flops(parameters, extent, head=False, adapter=added) if twice else 0
-    output = head * (6 if whole else 2) * parameters.head_products * extent.scored
+    output = head * (4 if whole else 2) * parameters.head_products * extent.scored
     attention = (8 if keeps else 10) * extent.pairs * parameters.attention_width
     return forward + layers + again + output + attention

@@ -1,11 +1,11 @@
-"""Log-probs of chosen tokens from hidden states, without ever holding the (N, V) logits.
+"""Log-probs of chosen tokens from hidden states, with a bound on how many logits are held.
 
     logp_n = z_n[target_n] - logsumexp_v z_n[v],     z_n = head(hidden_n) / temperature
 
 The scored tokens are taken in chunks; a chunk's logits live while it is computed and, where they are needed, are
 computed again in the backward pass. The softmax is in float32 whatever the compute dtype. Entropy, and the divergence
 from a teacher's distribution, come from the same pass when they are asked for; log-probs alone, the common case, have
-passes of their own (chosen.py). Nowhere else in the library do logits exist in training.
+passes of their own (chosen.py), which hold up to 128 MiB. Nowhere else in the library do logits exist in training.
 
 Divergences of a student q from a teacher p over the whole vocabulary (Hinton et al. 2015; Gu et al. 2024):
 
@@ -105,8 +105,9 @@ def token_outputs(
     if teacher is None and {"forward_kl", "reverse_kl"} & reads:
         raise ValueError("a divergence needs a teacher; add a frozen part that provides its hidden states")
     size = chunk or max(1, CHUNK_BYTES["cpu" if hidden.device.type == "cpu" else "cuda"] // (4 * head.weight.shape[0]))
-    if names == ("logp",) and head.bias is None and head.soft_cap is None:
-        return {"logp": chosen_logp(hidden, head.weight, target, scale=head.scale / temperature, chunk=size)}
+    if names == ("logp",) and head.soft_cap is None:
+        logp = chosen_logp(hidden, head.weight, head.bias, target, scale=head.scale / temperature, chunk=size)
+        return {"logp": logp}
     pieces: list[tuple[Tensor, ...]] = []
     for start in range(0, len(target), size):
         part = slice(start, start + size)

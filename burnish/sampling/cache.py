@@ -1,7 +1,7 @@
 """The cache of keys and values, where the samples of a prompt share the prompt's, and the two layouts that use it.
 
     prompts   (S, Hkv, P, d) per layer   each prompt once, however many samples read it
-    rows      (R, Hkv, W, d) per layer   what each sample has added to its prompt
+    rows      (R, Hkv, W, d) per layer   what each sample has added to its prompt; P and W grow with what they hold
 
     Prefill   prompts lie side by side in one row of tokens; each is computed once and written to its slot
     Decode    one new token per row; a row sees its prompt and its own tokens
@@ -24,40 +24,62 @@ from torch import Tensor
 from burnish.models.attention import Rules, causal_attention
 
 WIDTH_STEP = 16
-"""Keys are read up to a multiple of this, so that many steps have products of the same shape: each new shape costs the
-product's library a kernel."""
+"""Widths are multiples of this, so that many steps have products of the same shape: each new shape costs the product's
+library a kernel."""
+
+GROWTH = 1.25
+"""How much wider a store becomes when it is full."""
 
 
 class Store:
     """Keys and values of all layers for some sequences, left-aligned.
 
+    Its tensors are hardly wider than what they hold and are read whole: products of a part of the columns would copy it
+    first, in every layer and step.
+
     Args:
         num_sequences: how many.
-        num_tokens: of the longest.
+        num_tokens: of the longest that there may be.
+
+    Attributes:
+        width: tokens of each sequence that there is room for now.
     """
 
     def __init__(self, num_sequences: int, num_tokens: int) -> None:
         self.num_sequences = num_sequences
         self.num_tokens = num_tokens
+        self.width = 0
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def layer(self, index: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of a layer, made at the first use. Each (num_sequences, Hkv, num_tokens, d)"""
+        """Keys and values of a layer, made at the first use. Each (num_sequences, Hkv, width, d)"""
         if index not in self._layers:
-            shape = (self.num_sequences, like.shape[1], self.num_tokens, like.shape[3])
+            shape = (self.num_sequences, like.shape[1], self.width, like.shape[3])
             # Zeros, because unwritten places are read under a mask and NaN times 0 is NaN.
             self._layers[index] = (like.new_zeros(shape), like.new_zeros(shape))
         return self._layers[index]
 
-    def width(self, num_tokens: int) -> int:
-        """How many tokens of each sequence are read where the longest has so many."""
-        return min(-(-num_tokens // WIDTH_STEP) * WIDTH_STEP, self.num_tokens)
+    def reserve(self, num_tokens: int) -> None:
+        """Make room for sequences of so many tokens."""
+        if num_tokens <= self.width:
+            return
+        wanted = max(num_tokens, int(GROWTH * self.width))
+        self.width = min(-(-wanted // WIDTH_STEP) * WIDTH_STEP, self.num_tokens)
+        for index, pair in self._layers.items():
+            self._layers[index] = (_widened(pair[0], self.width), _widened(pair[1], self.width))
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy sequences to the places of others; no place is both."""
         if sources:
             for tensor in (tensor for pair in self._layers.values() for tensor in pair):
                 tensor[list(targets)] = tensor[list(sources)]
+
+
+def _widened(tensor: Tensor, width: int) -> Tensor:
+    """(n, H, w, d) -> (n, H, width, d), with zeros behind."""
+    wider = tensor.new_zeros((*tensor.shape[:2], width, tensor.shape[3]))
+    wider[:, :, : tensor.shape[2]] = tensor
+    return wider
 
 
 class Cache:
@@ -116,6 +138,7 @@ class Prefill:
         self.cache = cache
         self.lengths = list(lengths)
         self.first = first
+        cache.prompts.reserve(max(lengths))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rules: Rules) -> Tensor:
         """Attention of one layer. query (1, H, T, d), key and value (1, Hkv, T, d) -> (1, H, T, d)."""
@@ -152,7 +175,8 @@ class Decode:
         self.cache = cache
         self.num_rows = len(slots)
         self.num_slots = max(slots) + 1
-        self.widths = [cache.prompts.width(max(prompt_lengths)), cache.rows.width(max(row_lengths) + 1)]
+        cache.rows.reserve(max(row_lengths) + 1)
+        self.widths = [cache.prompts.width, cache.rows.width]
         self.group, places, fillers = _grid(slots)
         self.in_order = fillers == list(range(self.num_rows))
         self.places, self.fillers = torch.tensor(places, device=device), torch.tensor(fillers, device=device)
@@ -163,9 +187,7 @@ class Decode:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rules: Rules) -> Tensor:
         """Attention of one layer. query (n, H, 1, d), key and value (n, Hkv, 1, d) -> (n, H, 1, d)."""
-        prompt_keys, prompt_values = (
-            tensor[: self.num_slots, :, : self.widths[0]] for tensor in self.cache.prompts.layer(layer, key)
-        )
+        prompt_keys, prompt_values = (tensor[: self.num_slots] for tensor in self.cache.prompts.layer(layer, key))
         keys, values = self._extended(layer, key, value)
         query_nHrd = query.reshape(self.num_rows, key.shape[1], -1, query.shape[3])
         shared = self._by_row(self._by_prompt(query_nHrd) @ prompt_keys.transpose(2, 3))
@@ -180,12 +202,12 @@ class Decode:
         tensors = self.cache.rows.layer(layer, key)
         for tensor, new in zip(tensors, (key, value), strict=True):
             tensor.view(-1, new.shape[3]).index_copy_(0, self._places_of(key.shape[1]), new.reshape(-1, new.shape[3]))
-        return [tensor[: self.num_rows, :, : self.widths[1]] for tensor in tensors]
+        return [tensor[: self.num_rows] for tensor in tensors]
 
     def _places_of(self, heads: int) -> Tensor:
-        """Where the new keys of all rows and heads stand in a layer's tensor, seen as (R*Hkv*W, d). (n*Hkv,)"""
+        """Where the new keys of all rows and heads stand in a layer's tensor, seen as (R*Hkv*width, d). (n*Hkv,)"""
         if heads not in self._written:
-            first = torch.arange(self.num_rows * heads, device=self.lengths.device) * self.cache.rows.num_tokens
+            first = torch.arange(self.num_rows * heads, device=self.lengths.device) * self.cache.rows.width
             self._written[heads] = first + self.lengths.repeat_interleave(heads)
         return self._written[heads]
 

@@ -66,7 +66,8 @@ def inverse_distribution(weight: Tensor, uniform: Tensor) -> tuple[Tensor, Tenso
     never taken, whatever rounding does. Weights need not sum to 1.
     """
     rows, size = weight.shape
-    padded = torch.nn.functional.pad(weight, (0, -size % _BLOCK)).view(rows, -1, _BLOCK)
+    whole = torch.nn.functional.pad(weight, (0, -size % _BLOCK)) if size % _BLOCK else weight
+    padded = whole.reshape(rows, -1, _BLOCK)
     mass = padded.sum(dim=-1)
     reached = mass.cumsum(dim=-1)
     goal = uniform * reached[:, -1]

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from burnish.batch import Item
 from burnish.errors import StoreError
-from burnish.training.shares import Shares, write_share
+from burnish.training.shares import Fitted, Shares, write_share
 from burnish.training.source import Source
 from burnish.training.trainer import Trainer
 
@@ -105,7 +105,7 @@ def restore_checkpoint(folder: Path, trainer: Trainer[Any], source: Source[Item]
         state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
         for name, optimizer in trainer.optimizers.items():
             shares = Shares(newest, name, state["ranks"])
-            optimizer.restore({key: shares.read(key, optimizer.like(key)) for key in shares.names()})
+            optimizer.restore(Fitted(shares, {key: optimizer.like(key) for key in shares.names()}))
         source.restore(state["source"])
         resumed = Resumed(
             num_updates=state["num_updates"], feedback=state["feedback"], metrics_bytes=state["metrics_bytes"]

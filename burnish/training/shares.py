@@ -10,7 +10,7 @@ process writes one file, in the same form. Nothing is gathered, and nothing is u
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,33 @@ class Shares:
         wanted = rows_of(like) or Rows(0, like.shape[0], like.shape[0])
         if wanted.num_all != self._totals[name]:
             raise ValueError(f"{name} has {self._totals[name]} rows there and {wanted.num_all} here")
-        rows = torch.cat([_rows(file.get_slice(name), first, wanted) for first, file in self._pieces[name]])
+        pieces = [_rows(file.get_slice(name), first, wanted) for first, file in self._pieces[name]]
+        rows = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         if len(rows) != wanted.num_held:
             raise ValueError(f"{name}: {len(rows)} of {wanted.num_held} rows are there")
         return rows
+
+
+class Fitted(Mapping[str, Tensor]):
+    """The entries of `shares` for tensors that are divided as those of `like` are; each is read when it is asked for,
+    so that they are never all in memory.
+
+    Raises:
+        ValueError: from `Shares.read`.
+    """
+
+    def __init__(self, shares: Shares, like: Mapping[str, Tensor]) -> None:
+        self._shares = shares
+        self._like = like
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._shares.read(name, self._like[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._like)
+
+    def __len__(self) -> int:
+        return len(self._like)
 
 
 def _rows(piece: Any, first: int, wanted: Rows) -> Tensor:

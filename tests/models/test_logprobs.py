@@ -93,7 +93,7 @@ def test_values_and_gradients_are_those_of_float64(name, temperature):
         assert torch.allclose(gradient.double(), slope.double(), atol=1e-4 * float(slope.abs().max()))
 
 
-@pytest.mark.parametrize("trained", ["hidden", "weight", "both"])
+@pytest.mark.parametrize("trained", ["hidden", "weight", "bias", "hidden weight", "hidden bias", "hidden weight bias"])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_log_probs_alone_are_those_of_float64(trained, temperature):
     """They have passes of their own, one for a head that is trained and one for a head that is not."""
@@ -101,9 +101,9 @@ def test_log_probs_alone_are_those_of_float64(trained, temperature):
     factors = normal(N, key="factor logp")
     slopes = {}
     for precise in (True, False):
-        leaves = {"hidden": hidden.clone(), "weight": head().weight.clone()}
-        wanted = [leaf.requires_grad_() for name, leaf in leaves.items() if trained in (name, "both")]
-        own = Head(weight=leaves["weight"], scale=1.7)
+        leaves = {"hidden": hidden.clone(), "weight": head().weight.clone(), "bias": normal(V, key="own bias")}
+        wanted = [leaf.requires_grad_() for name, leaf in leaves.items() if name in trained.split()]
+        own = Head(weight=leaves["weight"], bias=leaves["bias"] if "bias" in trained else None, scale=1.7)
         if precise:
             logp = reference(leaves["hidden"], own, target, temperature=temperature)["logp"]
         else:
@@ -113,16 +113,20 @@ def test_log_probs_alone_are_those_of_float64(trained, temperature):
         assert torch.allclose(found.double(), expected.double(), atol=1e-4 * float(expected.abs().max()))
 
 
-def test_a_head_that_is_not_trained_costs_no_second_pass():
-    """Its logits are computed once: two products with the weights, where a trained head takes four."""
-    hidden, target = sample()
-    counts = {}
-    for trained in (False, True):
+def test_logits_are_computed_once_where_their_derivatives_fit(monkeypatch: pytest.MonkeyPatch):
+    """Two products with the weights where only hidden states learn, a third for the weights' own gradient, and a fourth
+    where too many tokens have to be taken again."""
+
+    def count(*, trained: bool) -> int:
+        hidden, target = sample()
         own = Head(weight=head().weight.clone().requires_grad_(trained))
         with Products() as products:
-            token_outputs(hidden.clone().requires_grad_(), own, target, chunk=N)["logp"].sum().backward()
-        counts[trained] = products.count
-    assert counts == {False: 2, True: 4}
+            token_outputs(hidden.clone().requires_grad_(), own, target, chunk=N - 1)["logp"].sum().backward()
+        return products.count
+
+    assert (count(trained=False), count(trained=True)) == (2, 3)
+    monkeypatch.setattr(chosen, "PRODUCT_BYTES", 0)
+    assert (count(trained=False), count(trained=True)) == (4, 8)
 
 
 class Products(TorchDispatchMode):
@@ -170,7 +174,7 @@ def test_the_chunk_size_does_not_matter(chunk):
 @pytest.mark.parametrize("tokens", [1, 4, 7, N, 5000])
 def test_how_many_tokens_share_a_product_does_not_matter(tokens, monkeypatch):
     hidden, target = sample()
-    own = head()
+    own = head("bias")
     monkeypatch.setattr(chosen, "PRODUCT_BYTES", 4 * len(own.weight) * tokens)
     found, gradients = with_gradients(hidden, own, target, token_outputs, reads=frozenset({"logp"}), chunk=2)
     expected, wanted = with_gradients(hidden, own, target, lambda *three: {"logp": reference(*three)["logp"]})

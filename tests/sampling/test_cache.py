@@ -90,6 +90,7 @@ def test_later_prompts_take_the_slots_that_follow():
 
 def test_layers_are_kept_apart_and_moved_together():
     store = Store(3, 2)
+    store.reserve(2)
     like = drawn(1, KEY_HEADS, "like")
     for layer in (0, 5):
         keys, values = store.layer(layer, like)
@@ -101,6 +102,26 @@ def test_layers_are_kept_apart_and_moved_together():
         keys, values = store.layer(layer, like)
         assert [float(keys[place, 0, 0, 0]) for place in range(3)] == [10 * layer + n for n in (2, 1, 2)]
         assert [float(values[place, 0, 0, 0]) for place in range(3)] == [-10 * layer - n for n in (2, 1, 2)]
+
+
+def test_a_store_grows_with_what_it_holds_and_keeps_it():
+    """By a quarter at least, so that copies are few, in steps of 16, and never beyond what it may hold."""
+    store = Store(2, 100)
+    like = drawn(1, KEY_HEADS, "like")
+    widths = []
+    for tokens in range(1, 101):
+        store.reserve(tokens)
+        widths.append(store.width)
+        for layer in (0, 3):
+            keys, values = store.layer(layer, like)
+            assert keys.shape == values.shape == (2, KEY_HEADS, store.width, SIZE)
+            assert keys.is_contiguous()
+            keys[:, :, tokens - 1], values[:, :, tokens - 1] = tokens + layer, -tokens
+    assert sorted(set(widths)) == [16, 32, 48, 64, 80, 100]
+    for layer in (0, 3):
+        keys, values = store.layer(layer, like)
+        assert keys[1, 0, :, 0].tolist() == [float(tokens + layer) for tokens in range(1, 101)]
+        assert values[1, 0, :, 0].tolist() == [-float(tokens) for tokens in range(1, 101)]
 
 
 # How much fits --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import shutil
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,23 @@ def test_resume_is_bit_exact_at_any_step(tmp_path, never_stopped, kind: str, dty
     resumed = Run(tmp_path, kind, dtype, seed=7)
     resumed.go()
     assert_equal(resumed, expected_run(never_stopped, kind, dtype))
+
+
+def test_a_checkpoint_is_read_one_tensor_at_a_time(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """A state of twelve bytes a weight would otherwise stand beside the one that it is copied into."""
+    Run(tmp_path, "sft", torch.bfloat16).go(until=1)
+    given: list[weakref.ref[Tensor]] = []
+
+    class Watched(shares.Shares):
+        def read(self, name: str, like: Tensor) -> Tensor:
+            assert not [reference for reference in given if reference() is not None]
+            tensor = super().read(name, like)
+            given.append(weakref.ref(tensor))
+            return tensor
+
+    monkeypatch.setattr(checkpoint, "Shares", Watched)
+    Run(tmp_path, "sft", torch.bfloat16).go(until=2)
+    assert len(given) > 20
 
 
 @pytest.mark.parametrize(("kind", "dtype"), CASES)

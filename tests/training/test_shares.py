@@ -12,7 +12,7 @@ from torch import Tensor
 
 from burnish.training import shares
 from burnish.training.parallel import Ranks, Rows
-from burnish.training.shares import Shares, share_file, write_share
+from burnish.training.shares import Fitted, Shares, share_file, write_share
 
 WEIGHT = torch.arange(21.0).reshape(7, 3)
 STEP = torch.tensor(5.0)
@@ -56,6 +56,16 @@ def test_one_process_writes_the_same_form(tmp_path: Path):
     found = load_file(tmp_path / "policy-00001-of-00001.safetensors")
     assert torch.equal(found["weight"], WEIGHT)
     assert torch.equal(Shares(tmp_path, "policy", 1).read("weight", WEIGHT), WEIGHT)
+
+
+def test_entries_are_read_when_they_are_asked_for(tmp_path: Path):
+    write_by(tmp_path, 3)
+    fitted = Fitted(Shares(tmp_path, "policy", 3), {"weight": WEIGHT, "step": STEP, "gone": WEIGHT})
+    assert (list(fitted), len(fitted)) == (["weight", "step", "gone"], 3)
+    assert torch.equal(fitted["weight"], WEIGHT)
+    assert "gone" not in fitted
+    with pytest.raises(KeyError):
+        fitted["gone"]
 
 
 def test_missing_rows_and_other_shapes_are_refused(tmp_path: Path):

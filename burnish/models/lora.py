@@ -74,7 +74,7 @@ def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int, beside: Co
 
     Raises:
         ModelError: a target names no layer of the model, its output head, or a layer that peft cannot adapt (DoRA on
-            fused experts).
+            fused experts); or DoRA would divide by the length of a row of zeros.
         MissingExtra: weights are to be held in 4 bits, and bitsandbytes is not installed.
     """
     from peft import LoraConfig, get_peft_model  # a second, for runs that train one
@@ -96,10 +96,27 @@ def add_lora(model: PreTrainedModel, lora: Lora | Dora, *, seed: int, beside: Co
         warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match", RuntimeWarning)
         torch.default_generator.manual_seed(seed_from(seed, "lora"))  # peft draws on the CPU; leave other devices alone
         try:
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config)
         except ValueError as error:
             where = ", ".join(lora.targets) or "all linear layers; name those that get one in targets"
             raise ModelError(f"cannot add the adapter to {where}: {error}") from error
+    _refuse_zeros(adapted)
+    return adapted
+
+
+def _refuse_zeros(model: PeftModel) -> None:
+    """Refuse DoRA where a row of a matrix has no length, as in a new model whose residual matrices start at 0.
+
+    Raises:
+        ModelError: there is one.
+    """
+    for name, length in model.named_parameters():
+        layer, found, _ = name.partition(".lora_magnitude_vector")
+        if found and not length.is_meta and not bool(length.all()):
+            raise ModelError(
+                f"DoRA divides by the length of each row of a matrix, and {layer.removeprefix('base_model.model.')} has "
+                "rows of zeros; take adapter.kind lora, or name other layers in adapter.targets"
+            )
 
 
 def _refuse_head(model: PreTrainedModel, targets: Sequence[str]) -> None:

@@ -80,6 +80,19 @@ def test_the_numbers_of_the_document():
     assert layer.get_base_layer().weight.numel() == 16_777_216 == 128 * trained
 
 
+def test_dora_on_rows_of_zeros_is_refused():
+    """Their direction is 0 / 0, and every output would be NaN; new models begin with such matrices."""
+
+    def new():
+        model = tiny_model("llama")
+        torch.nn.init.zeros_(model.model.layers[1].self_attn.o_proj.weight[2])
+        return model
+
+    with pytest.raises(ModelError, match=r"length of each row.*layers\.1\.self_attn\.o_proj has rows of zeros"):
+        add_lora(new(), Dora(rank=2), seed=0)
+    add_lora(new(), Dora(rank=2, targets=("q_proj",)), seed=0)
+
+
 def test_dora_adds_one_length_per_row_of_the_matrix():
     with torch.device("meta"):
         adapted = add_lora(wide(), Dora(rank=16, targets=("q_proj",)), seed=0)

@@ -58,7 +58,7 @@ def test_the_table_says_what_was_forgotten_and_learned():
 
 
 def test_the_page_has_the_table_of_the_record_or_says_that_there_is_none():
-    page = (ROOT / "docs" / "specialists.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "algorithms" / "ewc.md").read_text(encoding="utf-8")
     kept = ROOT / "docs" / "records" / "forgetting.json"
     if kept.exists():
         assert measure.table(json.loads(kept.read_text(encoding="utf-8"))) in page

@@ -114,8 +114,8 @@ def _refuse_zeros(model: PeftModel) -> None:
         layer, found, _ = name.partition(".lora_magnitude_vector")
         if found and not length.is_meta and not bool(length.all()):
             raise ModelError(
-                f"DoRA divides by the length of each row of a matrix, and {layer.removeprefix('base_model.model.')} has "
-                "rows of zeros; take adapter.kind lora, or name other layers in adapter.targets"
+                f"DoRA divides by the length of each row, and {layer.removeprefix('base_model.model.')} has rows of "
+                "zeros; take adapter.kind lora, or name other layers in adapter.targets"
             )
 
 
